@@ -1,0 +1,205 @@
+"""What we ask of Linux beyond the standard library: prctl, brands, /proc, pidfds.
+
+Standard library only and no state: the anchor, the template and the pump import it as well as the supervisor.
+The brand is explained in docs/architecture.md: a soft RLIMIT_RTTIME that names the instance and the spawn, inherited
+through fork, exec, setsid and a cleared environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import time
+from typing import NamedTuple
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+RLIMIT_RTTIME = 15  # the resource module does not name it
+STACK_SIGNAL = signal.SIGRTMIN + 9  # asks a Python worker for the stacks of all its threads
+
+_BRANDED = 1 << 61
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Stat(NamedTuple):
+    """What /proc/PID/stat says of a process; start in clock ticks since boot, rss in bytes, cpu in seconds."""
+
+    pid: int
+    command: str
+    state: str
+    parent: int
+    session: int
+    start: int
+    cpu_s: float
+    rss_bytes: int
+
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def prctl(option: int, argument: int) -> None:
+    """prctl(2); raises OSError."""
+    if _libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {argument})")
+
+
+def become_subreaper() -> None:
+    """Orphans among our descendants become our children, not init's."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> bool:
+    """Be killed when `parent` dies; False if it is not (any more) our parent."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The signal is sent on the parent's death, not on arming: a parent that died just before is seen only here.
+    return os.getppid() == parent
+
+
+def name_process(name: str) -> None:
+    """What `ps -o comm` and `top` show (15 bytes)."""
+    buffer = ctypes.create_string_buffer(name.encode()[:15] + b"\0")
+    _libc.prctl(PR_SET_NAME, ctypes.byref(buffer), 0, 0, 0)
+
+
+def brand(nonce: int, number: int) -> int:
+    """The brand of spawn `number` (32 bits) of the instance `nonce` (24 bits)."""
+    return _BRANDED | (nonce & 0xFFFFFF) << 32 | (number & 0xFFFFFFFF)
+
+
+def set_brand(value: int) -> None:
+    """Brand this process and all it will ever start."""
+    hard = resource.getrlimit(RLIMIT_RTTIME)[1]
+    resource.setrlimit(RLIMIT_RTTIME, (value, hard))
+
+
+def read_brand(pid: int) -> int | None:
+    """The brand of a process, None if it has none or is gone."""
+    try:
+        soft = resource.prlimit(pid, RLIMIT_RTTIME)[0]
+    except PermissionError:  # another user's process: the limits file is readable by all
+        soft = _brand_in_limits(pid)
+    except OSError:
+        return None
+    return soft if soft > 0 and soft & _BRANDED else None
+
+
+def _brand_in_limits(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            for line in file:
+                if line.startswith(b"Max realtime timeout"):
+                    soft = line.split()[3]
+                    return int(soft) if soft.isdigit() else -1
+    except OSError:
+        pass
+    return -1
+
+
+def stat(pid: int) -> Stat | None:
+    """/proc/PID/stat, None if the process is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    # The command may contain anything, spaces and brackets too; the last bracket ends it.
+    open_, close = text.index(b"("), text.rindex(b")")
+    rest = text[close + 2 :].split()
+    return Stat(
+        pid=pid,
+        command=text[open_ + 1 : close].decode("utf-8", "replace"),
+        state=rest[0].decode(),
+        parent=int(rest[1]),
+        session=int(rest[3]),
+        start=int(rest[19]),
+        cpu_s=(int(rest[11]) + int(rest[12])) / _TICK,
+        rss_bytes=int(rest[21]) * _PAGE,
+    )
+
+
+def run_delay_s(pid: int) -> float | None:
+    """Seconds the main thread of a process has waited for a CPU it wanted, ever; None where the kernel does not say."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def children(pid: int) -> list[int]:
+    """The children of all threads of a process; empty if it is gone."""
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found.extend(int(child) for child in file.read().split())
+        except OSError:
+            continue
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below `pid`, parents before children."""
+    found = children(pid)
+    for child in found:  # grows while we walk it
+        found.extend(children(child))
+    return found
+
+
+def open_pidfd(pid: int, start: int) -> int | None:
+    """A pidfd of the process that is (pid, start); None if that one is gone, whoever has its number now."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return None
+    now = stat(pid)
+    if now is None or now.start != start:
+        os.close(fd)
+        return None
+    return fd
+
+
+def send_signal(pidfd: int, number: int) -> bool:
+    """pidfd_send_signal; False if the process is gone."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill_branded(nonce: int, *, spare: frozenset[int] = frozenset()) -> int:
+    """SIGKILL every process on the machine that carries the nonce; how many were found alive."""
+    found = 0
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or (pid := int(entry)) in spare:
+            continue
+        value = read_brand(pid)
+        if value is None or value >> 32 & 0xFFFFFF != nonce or value >> 61 != 1:
+            continue
+        now = stat(pid)
+        if now is None or now.state in "ZX":
+            continue
+        pidfd = open_pidfd(pid, now.start)
+        if pidfd is None:
+            continue
+        # Between the look and the pidfd another process could have taken the number: look again.
+        if read_brand(pid) == value:
+            found += send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+    return found
+
+
+def last_rites(nonce: int, *, seconds: float = 2.0) -> None:
+    """The anchor is dead: leave nothing of its instance alive but ourselves, who leave next."""
+    deadline = time.monotonic() + seconds
+    while kill_branded(nonce, spare=frozenset({os.getpid()})) and time.monotonic() < deadline:
+        time.sleep(0.01)
