@@ -1,6 +1,6 @@
 """sd_notify, both ways: what workers tell us, and the words for what we tell systemd.
 
-No event loop, no policy: sockets are made here and datagrams become facts here; what follows is decided above.
+No event loop, no policy: sockets are made here and datagrams become facts here; the rest is decided above.
 Whatever a worker sends, nothing here raises and nothing it sends is kept open. The protocol is systemd's
 sd_notify(3), covered by its promise of stability, which is why it is written out here.
 """
