@@ -1,0 +1,121 @@
+"""`ninelives events` and `logs`: the lines the service keeps and writes, for people or as JSON.
+
+A line carries the number the pump gave it. When the connection ends because the pump was restarted, we go on
+after the last number seen: no line twice, none left out that the pump still has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from supervisor.cli import client
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+_AGAIN_S = 0.1
+_TAIL = 10  # lines shown before following, unless --last or --since says otherwise
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the lines that are there and, with -f, those to come until Ctrl-C."""
+    path = client.find(args.name, args.socket)
+    show = _shower(as_json=args.json)
+    try:
+        for line in _lines(path, wanted(args, time.time()), follow=args.follow):
+            show(line)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def wanted(args: argparse.Namespace, now: float) -> dict[str, Any]:
+    """Turn options into the filter of a follow request; `now` in seconds since 1970."""
+    last = args.last
+    if args.follow and last is None and args.since is None:
+        last = _TAIL
+    everything = {
+        "output": args.command == "logs",
+        "event": getattr(args, "event", []),
+        "level": getattr(args, "level", None),
+        "stream": getattr(args, "stream", None),
+        "worker": args.worker,
+        "grep": args.grep,
+        "since": None if args.since is None else stamp(now - args.since),
+        "last": last,
+    }
+    return {key: value for key, value in everything.items() if value not in (None, [])}
+
+
+def stamp(at: float) -> str:
+    """Write a time as the lines have it: UTC, ISO 8601, microseconds, Z."""
+    whole = int(at // 1)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((at - whole) * 1e6):06d}Z"
+
+
+def _lines(path: str, chosen: dict[str, Any], *, follow: bool) -> Iterator[bytes]:
+    seen: tuple[Any, int] | None = None
+    while True:
+        request = {"verb": "follow", "follow": follow, "filter": chosen}
+        if seen is not None:
+            resumed = {key: value for key, value in chosen.items() if key not in {"last", "since"}}
+            request["filter"] = {**resumed, "instance": seen[0], "after": seen[1]}
+        for line in _connection(path, request):
+            place = _place(line)
+            if place is not None:
+                if seen is not None and place[0] == seen[0] and place[1] <= seen[1]:
+                    continue
+                seen = place
+            yield line
+        if not follow:
+            return
+        time.sleep(_AGAIN_S)
+
+
+def _connection(path: str, request: dict[str, Any]) -> Iterator[bytes]:
+    with client.connect(path, None) as sock:
+        try:
+            client.send(sock, {"id": 1, **request})
+        except client.Dropped:
+            return
+        # One reader for the answer and the lines after it, for they come in one piece.
+        lines = client.lines(sock, None)
+        first = next(lines, None)
+        if first is not None:
+            client.result(first)
+            yield from lines
+
+
+def _place(line: bytes) -> tuple[Any, int] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    if record.get("ok") is False and "event" not in record:
+        client.result(line)  # the service had to give up after it had said yes
+    number = record.get("seq")
+    return (record.get("instance_id"), number) if isinstance(number, int) else None
+
+
+def _shower(*, as_json: bool) -> Callable[[bytes], None]:
+    if as_json or not sys.stdout.isatty():
+
+        def show_json(line: bytes) -> None:
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+
+        return show_json
+    from supervisor.pump.render import console  # noqa: PLC0415 - only a terminal needs it
+
+    render = console(colours=not os.environ.get("NO_COLOR"))
+
+    def show(line: bytes) -> None:
+        sys.stdout.buffer.write(render(line + b"\n"))
+        sys.stdout.buffer.flush()
+
+    return show
