@@ -1,0 +1,290 @@
+"""What happens in a forked child between the fork and the worker's own code, and at its end.
+
+The order is the contract's (docs/architecture.md, "Template protocol"): who is my parent, the brand, a
+session of my
+own, `hello`; then descriptors, signals, environment, credentials; then the target, or execve. Until `hello`
+is written
+nobody counts this process, so nothing of the user's may run before it. A step that fails is said on the beat
+pipe and
+ends the process with systemd's code for it. Nothing ever returns into the template: `live` always ends in
+`_exit`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import grp
+import os
+import pwd
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from supervisor import kernel
+from supervisor.function import Function, leave
+from workers import wire
+from workers.heart import Heart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# systemd's exit codes (systemd.exec(5)) for the step that failed; anything else is OTHER.
+CODES = {"chdir": 200, "nice": 201, "exec": 203, "cpus": 214, "group": 216, "user": 217}
+OTHER = 218
+
+OUT, ERR, BEAT, GO, STACK = 1, 2, 3, 4, 5  # a worker's descriptors; 0 is the template's /dev/null
+_NEVER_TOUCHED = (signal.SIGKILL, signal.SIGSTOP)
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_CLEAR_OF = 16  # moved above this first: none is overwritten before it is in its place
+
+
+class Request(NamedTuple):
+    """A `spawn` packet; the fields are the contract's."""
+
+    spawn: str
+    brand: int
+    anchor: int
+    name: str
+    spec: str = ""
+    replica: int = 0
+    target: str | None = None
+    args: dict[str, Any] | None = None
+    path: list[str] | None = None
+    command: list[str] | None = None
+    standby: bool = False
+    env: dict[str, str] | None = None
+    cwd: str | None = None
+    umask: int | None = None
+    user: str | int | None = None
+    group: str | int | None = None
+    nice: int | None = None
+    cpus: list[int] | None = None
+    beat_within: float | None = None
+    ready: str = "auto"
+
+    @classmethod
+    def from_packet(cls, packet: dict[str, Any]) -> Request:
+        """Unknown fields are ignored: a newer supervisor may ask us. Raises ValueError, TypeError."""
+        if packet.get("kind") != "spawn":
+            raise ValueError(f"kind {packet.get('kind')!r:.40} is not spawn")
+        request = cls(**{name: packet[name] for name in cls._fields if name in packet})
+        for name, wanted in (("spawn", str), ("brand", int), ("anchor", int), ("name", str)):
+            if not isinstance(getattr(request, name), wanted):
+                raise TypeError(f"{name} is not of type {wanted.__name__}")
+        if (request.target is None) == (not request.command):
+            raise ValueError("exactly one of target and command is wanted")
+        return request
+
+
+class Failed(Exception):  # noqa: N818 it names what happened, as the message on the pipe does
+    """A step on the way to the worker's own code did not succeed."""
+
+    def __init__(self, what: str, error: BaseException) -> None:
+        super().__init__(what, error)
+        self.what = what
+        self.error = f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _step(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Failed:
+        raise
+    except Exception as error:  # whatever it is, the supervisor is told and the process ends
+        raise Failed(what, error) from error
+
+
+def warm_up() -> None:
+    """In the template, so that no child has to: signals as a worker finds them, but SIGINT."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGINT, *_NEVER_TOUCHED, *_IGNORED_BY_PYTHON}:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
+    """Be the worker, to its end. fds: out_w, err_w, beat_w, go_r, stack. born_of: the midwife."""
+    code = OTHER
+    beat = fds[2]
+    try:
+        if _adopted(request.anchor, born_of):
+            _introduce(request, beat)
+            with _step("descriptors"):
+                _take_descriptors(request, fds)
+                beat = BEAT
+            _become(request)
+            code = _work(request)
+        else:
+            code = 0  # the anchor is gone: there is nobody to tell, and nothing to live for
+    except Failed as failed:
+        code = CODES.get(failed.what, OTHER)
+        with contextlib.suppress(OSError):
+            os.write(beat, wire.encode_fitting("failed", "error", what=failed.what, error=failed.error))
+    except BaseException:  # noqa: BLE001 the worker's stderr sees it; a template must never run on in a child
+        sys.excepthook(*sys.exc_info())
+    leave(code)
+
+
+def _adopted(anchor: int, born_of: int | None) -> bool:
+    # The midwife takes a moment to die (her memory is unmapped first); only then is the anchor our parent.
+    while born_of is not None and os.getppid() == born_of:
+        time.sleep(0.00005)
+    return kernel.die_with_parent(anchor)
+
+
+def _introduce(request: Request, beat: int) -> None:
+    kernel.set_brand(request.brand)
+    pid = os.getpid()
+    if os.getsid(0) != pid:
+        os.setsid()
+    me = kernel.stat(pid)
+    assert me is not None
+    _hello(request, beat, pid=pid, start=me.start, heart=False)
+
+
+def _hello(request: Request, beat: int, *, pid: int, start: int, heart: bool) -> None:
+    said = {"pid": pid, "start": start, "spawn": request.spawn}
+    os.write(beat, wire.encode("hello", **said, heart=heart, stacks=request.target is not None))
+
+
+def _take_descriptors(request: Request, fds: list[int]) -> None:
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]
+    is_program = request.command is not None
+    for fd, place in zip(moved, (OUT, ERR, BEAT, GO, STACK), strict=True):
+        os.dup2(fd, place, inheritable=place in (OUT, ERR) or (place == BEAT and is_program))
+    if not request.standby:
+        os.close(GO)
+    if is_program:
+        os.close(STACK)
+    os.closerange(STACK + 1, 1 << 30)
+    os.set_blocking(BEAT, False)
+
+
+def _become(request: Request) -> None:
+    """Everything about a process that its own code may rely on."""
+    _reset_signals(is_program=request.command is not None)
+    with _step("environment"):
+        os.environ.clear()
+        os.environ.update(request.env or {})
+    with _step("chdir"):
+        if request.cwd is not None:
+            os.chdir(request.cwd)
+    with _step("umask"):
+        if request.umask is not None:
+            os.umask(request.umask)
+    with _step("nice"):
+        if request.nice is not None:
+            os.setpriority(os.PRIO_PROCESS, 0, request.nice)
+    _pin(request.cpus)
+    if request.user is not None or request.group is not None:
+        _change_user(request)
+    kernel.name_process(request.name)
+
+
+def _reset_signals(*, is_program: bool) -> None:
+    """What `warm_up` had to leave."""
+    if not is_program:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return
+    for number in (signal.SIGINT, *_IGNORED_BY_PYTHON):  # "ignored" is inherited through execve
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _pin(cpus: list[int] | None) -> None:
+    with _step("cpus"):
+        if cpus is not None:
+            os.sched_setaffinity(0, cpus)
+
+
+def _change_user(request: Request) -> None:
+    """Groups, then user: the other way round there would be no right left to change groups."""
+    account = None
+    uid = os.geteuid()
+    with _step("user"):
+        if request.user is not None:
+            uid, account = _account(request.user)
+    with _step("group"):
+        gid = account.pw_gid if account is not None else os.getegid()
+        if request.group is not None:
+            gid = request.group if isinstance(request.group, int) else grp.getgrnam(request.group).gr_gid
+        if (uid, gid) != (os.geteuid(), os.getegid()):  # to stay who we are takes no rights
+            if account is not None:
+                os.initgroups(account.pw_name, gid)
+            else:
+                os.setgroups([gid])
+            os.setgid(gid)
+    with _step("user"):
+        if uid != os.geteuid():
+            os.setuid(uid)
+    if account is not None:
+        os.environ.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
+    # A change of credentials disarms PDEATHSIG and makes /proc/self (so /dev/stdout too) root's and core
+    # dumps impossible.
+    kernel.prctl(_PR_SET_DUMPABLE, 1)
+    if not kernel.die_with_parent(request.anchor):
+        os._exit(0)
+
+
+_PR_SET_DUMPABLE = 4
+
+
+def _account(user: str | int) -> tuple[int, pwd.struct_passwd | None]:
+    if isinstance(user, str) and not user.isdigit():
+        account = pwd.getpwnam(user)
+        return account.pw_uid, account
+    try:
+        return int(user), pwd.getpwuid(int(user))
+    except KeyError:  # a number without an account is a user all the same
+        return int(user), None
+
+
+def _work(request: Request) -> int:
+    heart = Heart(BEAT, name=request.name, replica=request.replica, beat_within=request.beat_within)
+    if request.command is not None:
+        if request.standby and not _wait_for_go(heart):
+            return 0
+        os.set_inheritable(BEAT, True)
+        with _step("exec"):
+            os.execvpe(request.command[0], request.command, os.environ)  # noqa: S606 that is the point
+    assert request.target is not None
+    _reseed()
+    gc.enable()
+    function = Function(request.target, request.args or {}, request.path or [])
+    with _step("import"):
+        function.load(STACK)
+    me = kernel.stat(os.getpid())
+    assert me is not None
+    _hello(request, BEAT, pid=me.pid, start=me.start, heart=function.takes_heart)
+    if not function.prepared(heart):
+        return 1
+    if request.standby and not _wait_for_go(heart):
+        return 0
+    return function.run(heart)
+
+
+def _wait_for_go(heart: Heart) -> bool:
+    """Say `prepared` and wait; False when we are no longer wanted. SIGTERM ends a standby at once."""
+    os.write(BEAT, wire.encode("prepared", at=round(time.monotonic(), 6)))
+    with os.fdopen(GO, "rb") as pipe:
+        go = wire.decode_go(pipe.read())
+    if go is None:
+        return False
+    heart.name, heart.replica = go.name, go.replica
+    os.environ.update(NINELIVES_NAME=go.name, NINELIVES_REPLICA=str(go.replica))
+    os.environ.update(go.env)
+    _pin(go.cpus)
+    kernel.name_process(go.name)
+    return True
+
+
+def _reseed() -> None:
+    """Siblings forked from one template must not draw the same numbers."""
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()

@@ -1,0 +1,254 @@
+"""Imports once, then forks workers on request (docs/architecture.md, "Template protocol").
+
+    template ──fork──> midwife ──fork──> child ──> worker (the anchor's child once the midwife is gone)
+
+The template forks the next midwife ahead of time; it is the midwife who waits for requests, forks a child
+for each that
+waits, and is gone. So only one fork (about 1.5 ms with NumPy) lies between a request and its worker, not two.
+
+Rules:
+- One thread. With more nothing is forked, because a lock held by another thread would stay locked in the
+  child for ever.
+- It never answers on its channel: the child speaks for itself, and the end of its beat pipe without a word
+  is an answer too.
+- Bad requests, failed preloads and failed forks are said where somebody listens; none of them ends a
+  template.
+- It holds nothing of a worker: the descriptors of a request are the midwife's, and go with her.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import importlib
+import io
+import json
+import os
+import select
+import signal
+import site
+import socket
+import stat
+import sys
+import time
+import traceback
+from typing import NamedTuple
+
+from supervisor import birth, kernel
+from workers import wire
+
+CHANNEL = 3
+BEAT = 4
+_PACKET = 1 << 18  # bytes; a unix socket's packet is bounded by its send buffer, far below
+_FDS = 16  # more than a request may carry, so that too many are seen and closed
+_BATCH = 64  # requests answered by one midwife: five descriptors each, within the usual limit of 1,024
+_CLOSED = 1  # a midwife's exit code: the channel is closed
+_CLOSED_OR_DEAD = 0.2  # seconds: a dying anchor closes its descriptors a moment before it is gone
+
+
+class Birth(NamedTuple):
+    """A request that was understood, with its descriptors."""
+
+    request: birth.Request
+    fds: list[int]
+
+
+def main(argv: list[str]) -> int:
+    """Be the template; returns when nobody needs it any more."""
+    options = _options(argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to understand
+    kernel.name_process(f"template {options.name}")
+    gc.disable()  # a collection would touch, and so copy, every page shared with the workers
+    _preload(options.preload)
+    birth.warm_up()
+    gc.freeze()
+    # The anchor's death is an event here, not something to ask for now and then.
+    anchor = _watch(options.anchor)
+    channel = socket.socket(fileno=CHANNEL)
+    channel.setblocking(False)
+    serve = _serve_once if options.once else _serve
+    if anchor is None or not serve(channel, anchor):
+        kernel.last_rites(options.nonce)
+    return 0
+
+
+def _serve(channel: socket.socket, anchor: int) -> bool:
+    """Until the channel is closed (True) or the anchor dead (False)."""
+    while True:
+        threads = len(os.listdir("/proc/self/task"))
+        midwife = os.fork() if threads == 1 else None
+        if midwife == 0:
+            os._exit(_assist(channel))
+        if midwife is None:
+            closed = _refuse_all(channel, anchor, f"{threads} threads in the template")
+        else:
+            closed = _outlive(midwife, anchor)
+        if closed:
+            return not _is_dead(anchor, _CLOSED_OR_DEAD)
+        if _is_dead(anchor, 0):
+            return False
+
+
+def _serve_once(channel: socket.socket, anchor: int) -> bool:
+    """Become the first worker asked for, without a fork: threads do no harm then."""
+    while not _is_dead(anchor, 0):
+        births = _next_births(channel, anchor)
+        if births is None:
+            return not _is_dead(anchor, _CLOSED_OR_DEAD)
+        if births:
+            birth.live(births[0].request, births[0].fds, born_of=None)
+    return False
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="template")
+    parser.add_argument("name")
+    parser.add_argument("--nonce", type=int, required=True)
+    parser.add_argument("--anchor", type=int, required=True)
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--preload", nargs="*", action="extend", default=[])
+    return parser.parse_args(argv)
+
+
+def _preload(modules: list[str]) -> None:
+    began = time.monotonic()
+    site.setquit()  # -S left out exit() and quit(), which people do call in functions
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # noqa: BLE001 it is said; the worker can still import it itself
+            _say_failed(module, error)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or every worker would write it once more
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a worker's prints show at once
+    now = time.monotonic()
+    took = round(now - began, 6)
+    _say(BEAT, wire.encode("ready", at=round(now, 6), took_s=took, modules=len(sys.modules)))
+
+
+def _say_failed(module: str, error: BaseException) -> None:
+    trace = "".join(traceback.format_exception(error))
+    print(f"template: preload of {module} failed\n{trace}", file=sys.stderr, flush=True)
+    # On the pipe goes what fits beside the sentence: the end of the traceback, where the reason stands.
+    fields = {"what": "preload", "module": module[:60], "error": f"{type(error).__name__}: {error}"[:80]}
+    for tail in (trace[-200:], trace[-40:], ""):
+        with contextlib.suppress(ValueError):
+            _say(BEAT, wire.encode("failed", **fields, traceback=tail))
+            return
+
+
+def _say(fd: int, line: bytes) -> None:
+    with contextlib.suppress(OSError):  # a full or closed pipe: whoever held its other end has other worries
+        os.write(fd, line)
+
+
+def _watch(anchor: int) -> int | None:
+    try:
+        pidfd = os.pidfd_open(anchor)
+    except OSError:
+        return None
+    return pidfd if os.getppid() == anchor else None
+
+
+def _is_dead(pidfd: int, seconds: float) -> bool:
+    waiting = select.poll()
+    waiting.register(pidfd, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
+
+
+def _outlive(midwife: int, anchor: int) -> bool:
+    """Wait for the end of the midwife, or of the anchor; whether she found the channel closed."""
+    pidfd = os.pidfd_open(midwife)
+    waiting = select.poll()
+    waiting.register(pidfd, select.POLLIN)
+    waiting.register(anchor, select.POLLIN)
+    ended = pidfd in dict(waiting.poll())
+    os.close(pidfd)
+    if not ended:
+        return False
+    _, status = os.waitpid(midwife, 0)
+    if status != 0 and os.waitstatus_to_exitcode(status) != _CLOSED:
+        time.sleep(0.01)  # she was killed; should that go on, we do not spin
+    return os.waitstatus_to_exitcode(status) == _CLOSED
+
+
+def _assist(channel: socket.socket) -> int:
+    """The midwife: wait for requests, fork a child for each, leave them to the anchor; her exit code."""
+    template = os.getppid()
+    if not kernel.die_with_parent(template):
+        return 0
+    births: list[Birth] | None = []
+    while not births:
+        births = _next_births(channel)
+        if births is None:
+            return _CLOSED
+    me = os.getpid()
+    for request, fds in births:
+        try:
+            child = os.fork()
+        except OSError as error:
+            _refuse(fds, f"fork: {error}")
+            continue
+        if child == 0:
+            birth.live(request, fds, born_of=me)
+    return 0
+
+
+def _refuse_all(channel: socket.socket, anchor: int, why: str) -> bool:
+    births = _next_births(channel, anchor)
+    for _, fds in births or []:
+        _refuse(fds, why)
+    return births is None
+
+
+def _next_births(channel: socket.socket, anchor: int | None = None) -> list[Birth] | None:
+    """Wait for requests and take all that wait; none when it was something else, None at the end."""
+    waiting = select.poll()
+    waiting.register(channel, select.POLLIN)
+    if anchor is not None:
+        waiting.register(anchor, select.POLLIN)
+    ready = dict(waiting.poll())
+    births: list[Birth] = []
+    while len(births) < _BATCH:
+        try:
+            data, fds, flags, _ = socket.recv_fds(channel, _PACKET, _FDS)
+        except BlockingIOError:
+            break
+        except OSError:
+            return births or None
+        if not data and not fds:
+            # An empty packet looks the same as the end of the channel; only the second hangs up.
+            if ready.get(channel.fileno(), 0) & select.POLLHUP:
+                return births or None
+            break
+        born = _understand(data, fds, flags)
+        if born is not None:
+            births.append(born)
+    return births
+
+
+def _understand(data: bytes, fds: list[int], flags: int) -> Birth | None:
+    try:
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise ValueError("the packet was cut short")  # noqa: TRY301 one place refuses
+        if len(fds) != 5:
+            raise ValueError(f"{len(fds)} descriptors instead of 5")  # noqa: TRY301
+        packet = json.loads(data)
+        if not isinstance(packet, dict):
+            raise TypeError("not a JSON object")  # noqa: TRY301
+        return Birth(birth.Request.from_packet(packet), fds)
+    except (ValueError, TypeError, RecursionError) as error:
+        _refuse(fds, f"not a request: {error}")
+        return None
+
+
+def _refuse(fds: list[int], why: str) -> None:
+    """Say so on the beat pipe, if that is what stands in its place, and let go of everything."""
+    if len(fds) > 2 and stat.S_ISFIFO(os.fstat(fds[2]).st_mode):
+        _say(fds[2], wire.encode_fitting("refused", "why", why=why))
+    else:
+        print(f"template: refused: {why}", file=sys.stderr, flush=True)
+    for fd in fds:
+        os.close(fd)
