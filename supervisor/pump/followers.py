@@ -1,0 +1,141 @@
+"""Clients of `logs -f` and `events -f`: a filtered view of the ring, each at its own pace.
+
+The ring is the buffer: a follower is a position in it. One that is too slow finds its place overwritten and is told how
+many lines it missed; nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import re
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from supervisor.pump.journal import Journal
+
+MOST = 1 << 18  # bytes waiting for one client
+TURN = 1 << 15  # bytes of the ring looked at in one turn
+GREP_S = 0.2  # for one turn: a regex can take for ever
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class Follower:
+    """One client. Its filter keeps the lines of which every given part holds."""
+
+    def __init__(self, journal: Journal, client: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
+        self.journal = journal
+        self.client = client
+        self.follow = follow
+        self.at = journal.oldest()
+        self.until = journal.head  # where the history ends
+        self.seen = 0  # the last seq looked at
+        self.buffer = b""
+        self.broken = False
+        since = wanted.get("since")
+        self.since = "" if since is None else time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
+        self.levels = _LEVELS[_LEVELS.index(wanted["level"]) :] if wanted.get("level") in _LEVELS else None
+        self.globs = {
+            key: re.compile(fnmatch.translate(wanted[name]))
+            for key, name in (("event", "events"), ("worker", "worker"), ("stream", "stream"))
+            if wanted.get(name) is not None
+        }
+        self.grep = re.compile(wanted["grep"]) if wanted.get("grep") is not None else None
+        last = wanted.get("last")
+        self.last: deque[bytes] | None = None if last is None else deque(maxlen=max(int(last), 0))
+        if self.since and self.at > 0:
+            self._say_start()
+        client.setblocking(False)
+
+    def _say_start(self) -> None:
+        first = json.loads(self.journal.whole_lines(self.at, 4096).split(b"\n", 1)[0] or b"{}").get("timestamp", "")
+        if first > self.since:
+            self._say(f"history starts at {first}")
+
+    def _say(self, message: str, **fields: Any) -> None:
+        said = {"event": "log.dropped", "level": "warning", "msg": message, "schema": 1, **fields}
+        self.buffer += json.dumps(said).encode() + b"\n"
+
+    @property
+    def behind(self) -> bool:
+        """There is more to look at and room to keep it."""
+        return not self.broken and self.at < self.journal.head and len(self.buffer) < MOST
+
+    @property
+    def done(self) -> bool:
+        """Nothing more will be sent."""
+        return self.broken or (not self.follow and self.at >= self.until and not self.buffer)
+
+    def turn(self) -> None:
+        """Look at a little more of the ring and send what can be sent."""
+        if self.behind and (self.follow or self.at < self.until):
+            with contextlib.suppress(TimeoutError), _at_most(GREP_S if self.grep else 0.0, self._give_up):
+                self._look()
+        if self.last is not None and self.at >= self.until:
+            self.buffer += b"".join(self.last)
+            self.last = None
+        try:
+            while self.buffer:
+                self.buffer = self.buffer[self.client.send(self.buffer[:65536], socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.broken = True
+
+    def _look(self) -> None:
+        oldest = self.journal.oldest() if self.at < self.journal.head - self.journal.ring_size // 2 else 0
+        missed = self.at < oldest
+        self.at = max(self.at, oldest)
+        for line in self.journal.whole_lines(self.at, TURN).splitlines(keepends=True):
+            value = json.loads(line)
+            if missed and self.seen:
+                lost = value["seq"] - self.seen - 1
+                self._say(f"{lost} lines missed: this client reads too slowly", count=lost)
+            missed = False
+            self.seen = value["seq"]
+            self.at += len(line)
+            if not self._wants(value):
+                continue
+            if self.last is not None:
+                self.last.append(line)
+            else:
+                self.buffer += line
+
+    def _wants(self, value: dict[str, Any]) -> bool:
+        if self.since and str(value.get("timestamp", "")) < self.since:
+            return False
+        if self.levels is not None and value.get("level") not in self.levels:
+            return False
+        if any(not glob.match(str(value.get(key, ""))) for key, glob in self.globs.items()):
+            return False
+        return self.grep is None or self.grep.search(str(value.get("msg", ""))) is not None
+
+    def _give_up(self) -> None:
+        self._say("the pattern takes too long; no more lines")
+        self.at, self.until, self.follow, self.last = self.journal.head, 0, False, None
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float, give_up: Callable[[], None]) -> Iterator[None]:
+    """Interrupt what takes longer (0: no limit); the re module looks for signals now and then."""
+    if not seconds:
+        yield
+        return
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except TimeoutError:
+        give_up()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
