@@ -1,8 +1,8 @@
 """From a TOML file to a spec.Config, or to everything that is wrong with it.
 
-Whatever the bytes, `check` answers and `load` raises nothing but BadConfig; neither stops at the first problem. The
-keys are in `keys`, what spans workers and groups in `graph`; a config is written out again by `effective` and compared
-with its successor by `plan`, both of which are offered here, too.
+Whatever the bytes, `check` answers and `load` raises nothing but BadConfig; neither stops at the first
+problem. The keys are in `keys`, what spans workers and groups in `graph`; a config is written out again by
+`effective` and compared with its successor by `plan`, both of which are offered here, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import tomllib
 from typing import Any
 
-from supervisor import forms, keys, readers
+from supervisor import forms, keys, policy, readers
 from supervisor.effective import show
 from supervisor.environment import read_file
 from supervisor.graph import check_graph
@@ -61,7 +61,9 @@ def _config(tree: dict[str, Any], source: str, place: Place) -> Config:
         for name, table, at in _named(tree, "templates", place)
     }
     if BARE in templates:
-        place.at("templates").at(BARE).wrong("bare is always there and has nothing preloaded", "choose another name")
+        place.at("templates").at(BARE).wrong(
+            "bare is always there and has nothing preloaded", "choose another name"
+        )
     workers = {
         name: _worker(name, table, templates, at) for name, table, at in _named(tree, "workers", place)
     }
@@ -103,6 +105,7 @@ def _policy(values: dict[str, Any]) -> Policy:
 
 
 def _worker(name: str, table: dict[str, Any], templates: dict[str, TemplateSpec], place: Place) -> ChildSpec:
+    before = len(place.problems)
     values = readers.fields(table, keys.WORKER, place)
     merged: dict[str, str] = {}
     for variables in values.pop("env_files", ()):
@@ -117,11 +120,27 @@ def _worker(name: str, table: dict[str, Any], templates: dict[str, TemplateSpec]
         _check_template(spec, templates, place.at("template"))
     count = spec.replicas or 1
     if isinstance(spec.cpus, tuple) and spec.cpus and len(spec.cpus) != count:
-        place.at("cpus").wrong(f"has {len(spec.cpus)} entries for {count} {'replica' if count == 1 else 'replicas'}")
+        place.at("cpus").wrong(
+            f"has {len(spec.cpus)} entries for {count} {'replica' if count == 1 else 'replicas'}"
+        )
     both = [ending for ending in spec.policy.success if ending in spec.policy.never_restart]
     if both:
         place.at("never_restart").wrong(f"{both[0]} is in success, too")
+    if len(place.problems) == before:
+        _check_reachable(spec.policy, place, spec.beat_within, spec.ready_within)
     return spec
+
+
+def _check_reachable(
+    kept: Policy, place: Place, beat_within: float | None = None, ready_within: float = 0.0
+) -> None:
+    """Asked only of what has no other mistake: a default in its place could be one nobody made."""
+    why = policy.unreachable(kept, beat_within, ready_within)
+    if why:
+        key, _, what = why.partition(": ")
+        for part in key.split("."):
+            place = place.at(part)
+        place.wrong(f"its quarantine can never be reached: {what}")
 
 
 def _check_template(spec: ChildSpec, templates: dict[str, TemplateSpec], place: Place) -> None:
@@ -132,8 +151,12 @@ def _check_template(spec: ChildSpec, templates: dict[str, TemplateSpec], place: 
 
 
 def _group(name: str, table: dict[str, Any], place: Place) -> GroupSpec:
+    before = len(place.problems)
     values = readers.fields(table, keys.GROUP, place)
     if "members" not in table:
         place.wrong("is missing members", 'such as members = ["reader", "writer"]')
     values.setdefault("members", ())
-    return GroupSpec(name=name, policy=_policy(values), **values)
+    group = GroupSpec(name=name, policy=_policy(values), **values)
+    if len(place.problems) == before:
+        _check_reachable(group.policy, place)
+    return group

@@ -1,4 +1,4 @@
-"""A config written out again: as a tree of plain values with every default, and as TOML that loads to the same config."""
+"""A config written out again, defaults and all: as plain values, and as TOML that loads to the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from typing import Any
 
 from supervisor.problems import key_text, text
 from supervisor.spec import (
-    ChildSpec, Config, Control, GroupSpec, Need, Output, Policy, Probe, Quarantine, TemplateSpec, Until,
+    ChildSpec,
+    Config,
+    Control,
+    GroupSpec,
+    Need,
+    Output,
+    Policy,
+    Probe,
+    Quarantine,
+    TemplateSpec,
+    Until,
 )  # fmt: skip
 from supervisor.units import duration_text, size_text
 

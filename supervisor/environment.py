@@ -16,12 +16,10 @@ LARGEST_FILE = 8 * 1024 * 1024
 
 
 def read_file(path: str) -> str:
-    """The text of a regular file; raises Wrong with a sentence for everything that can be the matter with it."""
+    """The text of a regular file; raises Wrong with a sentence for whatever is the matter with it."""
     try:
-        # Not blocking: opening a FIFO would wait for a writer who may never come.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise Wrong("is not a regular file")
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
@@ -44,7 +42,9 @@ def read_environment(path: str, place: Place, *, optional: bool) -> dict[str, st
     try:
         lines = read_file(path).splitlines()
     except Wrong as wrong:
-        raise Wrong(f"{path} {wrong.what}", None if optional else 'a file that may be missing is written "-path"') from None
+        raise Wrong(
+            f"{path} {wrong.what}", None if optional else 'a file that may be missing is written "-path"'
+        ) from None
     found = {}
     for number, line in enumerate(lines, 1):
         line = line.strip()  # noqa: PLW2901 - the line as it was is of no use
@@ -58,6 +58,11 @@ def read_environment(path: str, place: Place, *, optional: bool) -> dict[str, st
     return found
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    # A plain open of a FIFO would wait for a writer who may never come.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _assignment(line: str) -> tuple[str, str]:
     key, equals, value = line.partition("=")
     key, value = key.strip(), value.strip()
@@ -65,7 +70,9 @@ def _assignment(line: str) -> tuple[str, str]:
         raise Wrong("is not KEY=VALUE")
     if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key):
         exported = key.startswith("export ")
-        raise Wrong(f"{key[:60]!r} cannot be the name of a variable", "leave out export" if exported else None)
+        raise Wrong(
+            f"{key[:60]!r} cannot be the name of a variable", "leave out export" if exported else None
+        )
     if key.startswith("NINELIVES_"):
         raise Wrong("names that begin with NINELIVES_ are set by ninelives itself")
     if "\0" in value:

@@ -1,4 +1,4 @@
-"""Readers of what has a form of its own: probes, outputs, needs, CPU lists, exit codes, environments, paths.
+"""Readers of values with a form of their own: needs, CPU lists, exit codes, environments, paths.
 
 Paths are made absolute here, from the folder of the config file.
 """
@@ -13,12 +13,14 @@ from typing import Any
 from supervisor import readers
 from supervisor.environment import read_environment
 from supervisor.problems import Place, Wrong, said, text
-from supervisor.readers import Key, Reader
-from supervisor.spec import Backoff, Control, Need, Output, Probe, Quarantine, Ready, Until
+from supervisor.readers import Reader
+from supervisor.spec import Need, Until
 
 NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-NAME_SAYS = "a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or a digit"
+NAME_SAYS = "a name of up to 64 letters, digits, dots, dashes and underscores, first a letter or a digit"
+_DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _CPUS = r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*"
+ACCOUNT = r"[A-Za-z_][A-Za-z0-9_.-]{0,62}\$?"
 _SIGNALS = tuple(item.name for item in signal.Signals)
 
 
@@ -37,15 +39,23 @@ def path() -> Reader:
     return Reader(read, plain.schema, "path")
 
 
+def module() -> Reader:
+    """The name of a module."""
+    return readers.string(_DOTTED, "the name of a module", "module")
+
+
 def target() -> Reader:
     """module:function."""
-    words = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
-    plain = readers.string(f"{words}:{words}", 'a function in the form "package.module:function"', "module:function")
+    what = 'a function in the form "package.module:function"'
+    plain = readers.string(f"{_DOTTED}:{_DOTTED}", what, "module:function")
 
     def read(value: Any, place: Place) -> Any:
-        if isinstance(value, str) and re.fullmatch(rf"{words}\.[^\W\d]\w*", value):
+        if isinstance(value, str) and re.fullmatch(rf"{_DOTTED}\.[^\W\d]\w*", value):
             module, _, function = value.rpartition(".")
-            raise Wrong(f"must be {said('module:function')}, not {said(value)}", f'did you mean "{module}:{function}"?')
+            raise Wrong(
+                f"must be {said('module:function')}, not {said(value)}",
+                f'did you mean "{module}:{function}"?',
+            )
         return plain.read(value, place)
 
     return Reader(read, plain.schema, "module:function")
@@ -58,7 +68,9 @@ def need() -> Reader:
     def read(value: Any, place: Place) -> Need:
         who, colon, until = plain.read(value, place).partition(":")
         if not re.fullmatch(NAME, who):
-            raise Wrong(f'must be the name of a worker or group, not {said(value)}', 'such as "feed" or "feed:ready"')
+            raise Wrong(
+                f"must be the name of a worker or group, not {said(value)}", 'such as "feed" or "feed:ready"'
+            )
         return Need(name=who, until=_until.read(until, place) if colon else Until.READY)
 
     pattern = f"^{NAME}(:({'|'.join(Until)}))?$"
@@ -78,7 +90,9 @@ def ending() -> Reader:
             return int(code.read(value, place))
         if value not in _SIGNALS:
             close = f"SIG{value.upper().removeprefix('SIG')}"
-            raise Wrong(f"{said(value)} is no signal", f"did you mean {text(close)}?" if close in _SIGNALS else None)
+            raise Wrong(
+                f"{said(value)} is no signal", f"did you mean {text(close)}?" if close in _SIGNALS else None
+            )
         return value
 
     return Reader(read, {"anyOf": [code.schema, named.schema]}, "exit code or signal")
@@ -100,7 +114,9 @@ def cpus() -> Reader:
     def single(value: Any, place: Place) -> str:
         return value if value in ("symmetric", "spread") else listed(value, place)
 
-    per_replica = readers.several(Reader(listed, {"type": "string", "pattern": f"^({_CPUS})$"}, "CPU list"), least=1)
+    per_replica = readers.several(
+        Reader(listed, {"type": "string", "pattern": f"^({_CPUS})$"}, "CPU list"), least=1
+    )
     kind = '`"symmetric"` \\| `"spread"` \\| CPU list \\| list of one per replica'
     return readers.either(kind, lambda v: isinstance(v, list), per_replica, Reader(single, one.schema, kind))
 
@@ -121,7 +137,7 @@ def umask() -> Reader:
 def account() -> Reader:
     """A user or group, by name or number."""
     return readers.either("name or number", lambda v: isinstance(v, int), readers.integer(0, (1 << 32) - 2),
-                          readers.string(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}\$?", "a name or a number"))  # fmt: skip
+                          readers.string(ACCOUNT, "a name or a number"))  # fmt: skip
 
 
 def arguments() -> Reader:
@@ -183,81 +199,3 @@ def environment_file() -> Reader:
         return read_environment(file, place, optional=given.startswith("-"))
 
     return Reader(read, plain.schema, "path")
-
-
-def _backoff(values: dict[str, Any]) -> Backoff:
-    backoff = Backoff(**values)
-    if backoff.max < backoff.initial:
-        raise Wrong(f"max ({backoff.max:g} s) is below initial ({backoff.initial:g} s)", "raise max, or lower initial")
-    return backoff
-
-
-BACKOFF = {
-    "first": Key(readers.duration(), "Wait before the first retry in a row of failures."),
-    "initial": Key(readers.duration(), "Wait before the second retry."),
-    "multiplier": Key(readers.number(1, 1000), "What each further wait is multiplied with."),
-    "max": Key(readers.duration(), "Longest wait."),
-    "jitter": Key(readers.duration(), "Up to so much is added at random, so that workers do not restart in step."),
-}
-backoff = readers.table(BACKOFF, _backoff)
-
-
-def _probe(values: dict[str, Any]) -> Probe:
-    if len(values.keys() & {"http", "tcp", "exec"}) != 1:
-        raise Wrong("needs exactly one of http, tcp, exec")
-    return Probe(**values)
-
-
-PROBE = {
-    "http": Key(readers.string(r"http://[^\s/]+(/\S*)?", 'an address such as "http://127.0.0.1:8080/healthz"'),
-                "Ready when a GET of this address answers 2xx or 3xx."),
-    "tcp": Key(readers.string(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/]+):[0-9]{1,5}", '"host:port"'),
-               "Ready when a connection is accepted."),
-    "exec": Key(readers.command(), "Ready when this program ends with code 0."),
-    "every": Key(readers.duration(positive=True), "Pause between two questions."),
-    "timeout": Key(readers.duration(positive=True), "An answer that takes longer is none."),
-}  # fmt: skip
-ready = readers.either('`"' + '"` \\| `"'.join(Ready) + '"` \\| table (probe)', lambda v: isinstance(v, dict),
-                       readers.table(PROBE, _probe), readers.word(tuple(Ready), Ready))  # fmt: skip
-
-
-def _quarantine(values: dict[str, Any]) -> Quarantine:
-    if "probation" not in values:
-        raise Wrong("is missing probation", 'such as { probation = "5m" }')
-    return Quarantine(action="probation", **values)
-
-
-PROBATION = {"probation": Key(readers.duration(positive=True), "Try again so long after each quarantine.")}
-quarantine = readers.either(
-    '`"stay"` \\| `"exit"` \\| `"escalate"` \\| table (probation)', lambda v: isinstance(v, dict),
-    readers.table(PROBATION, _quarantine),
-    readers.word(("stay", "exit", "escalate"), lambda action: Quarantine(action=action)),
-)  # fmt: skip
-
-
-def _output(values: dict[str, Any]) -> Output:
-    if "file" in values:
-        return Output(to="file", **values)
-    if values.keys() & {"max", "keep"}:
-        raise Wrong("max and keep belong to a file", 'add file = "…"')
-    return Output(**values)
-
-
-OUTPUT = {
-    "file": Key(path(), "Write the raw lines to this file and rotate it; without it they become worker.output events."),
-    "max": Key(readers.size(4096), "Size at which the file is rotated."),
-    "keep": Key(readers.integer(0, 1000), "How many rotated files are kept."),
-    "when_full": Key(readers.word(("block", "drop")), "Let the worker wait when nobody reads fast enough, or drop and count."),
-    "rate": Key(readers.number(0.001, 1e9), "At most so many lines a second; no limit by default."),
-}
-output = readers.either(
-    '`"capture"` \\| `"inherit"` \\| table (output)', lambda v: isinstance(v, dict),
-    readers.table(OUTPUT, _output), readers.word(("capture", "inherit"), lambda to: Output(to=to)),
-)  # fmt: skip
-
-CONTROL = {
-    "group": Key(readers.string(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}\$?", "the name of a group"),
-                 "Members of this Unix group may use the control socket, too."),
-    "group_may": Key(readers.word(("read", "all")), "What they may do there: only look, or everything."),
-}  # fmt: skip
-control = readers.table(CONTROL, lambda values: Control(**values))

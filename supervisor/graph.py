@@ -1,13 +1,14 @@
 """What spans workers and groups: names, membership, needs, and whether all of it can ever start.
 
-A cycle is shown as `a -> b -> a`. It may run over needs, over the start order within groups, and over groups that are
-ready only when all their members are.
+A cycle is shown as `a -> b -> a`. It may run over needs, over the start order within groups, and over groups,
+which are ready only when all their members are.
 """
 
 from __future__ import annotations
 
 import re
 from graphlib import CycleError, TopologicalSorter
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from supervisor.problems import Place, nearest
@@ -28,12 +29,14 @@ def check_graph(config: Config, place: Place) -> None:
     parents = _check_members(config, place)
     _check_needs(config, place)
     _check_escalation(config, parents, place)
-    members = {(name, name): {(member, member) for member in group.members} for name, group in config.groups.items()}
+    members = {
+        (name, name): {(member, member) for member in group.members} for name, group in config.groups.items()
+    }
     if cycle := _cycle(members):
         names = [name for name, _ in cycle]
         place.at("groups").at(names[0]).wrong(f"a group cannot contain itself: {' -> '.join(names)}")
         return
-    _check_start(config, place)
+    _check_start(config, parents, place)
 
 
 def _entities(config: Config) -> Iterator[tuple[ChildSpec | GroupSpec, str]]:
@@ -63,7 +66,9 @@ def _missing(name: str, config: Config, place: Place) -> bool:
         return False
     base = _replica_of(name, config)
     close = f'name the worker, "{base}": it stands for all its replicas' if base else None
-    place.wrong(f"there is no worker or group {name}", close or nearest(name, [*config.workers, *config.groups]))
+    place.wrong(
+        f"there is no worker or group {name}", close or nearest(name, [*config.workers, *config.groups])
+    )
     return True
 
 
@@ -77,7 +82,9 @@ def _check_members(config: Config, place: Place) -> dict[str, str]:
                 continue
             if member in parents:
                 again = "twice" if parents[member] == group.name else f"of groups.{parents[member]}, too"
-                at.wrong(f"{member} is a member {again}", "a worker or group is a member of one group at most")
+                at.wrong(
+                    f"{member} is a member {again}", "a worker or group is a member of one group at most"
+                )
             parents.setdefault(member, group.name)
     return parents
 
@@ -94,7 +101,10 @@ def _check_needs(config: Config, place: Place) -> None:
             seen.add(need.name)
             worker = config.workers.get(need.name)
             if need.until is Until.COMPLETED and worker and worker.policy.restart is Restart.PERMANENT:
-                at.wrong(f"{need.name} is permanent and never completes", f'set restart = "transient" in workers.{need.name}')
+                at.wrong(
+                    f"{need.name} is permanent and never completes",
+                    f'set restart = "transient" in workers.{need.name}',
+                )
 
 
 def _check_escalation(config: Config, parents: dict[str, str], place: Place) -> None:
@@ -104,17 +114,21 @@ def _check_escalation(config: Config, parents: dict[str, str], place: Place) -> 
             at.wrong("there is no group to escalate to", f'make {spec.name} a member of one, or say "exit"')
 
 
-def _check_start(config: Config, place: Place) -> None:
-    needs = [(spec.name, kind, index, need) for spec, kind in _entities(config) for index, need in enumerate(spec.needs)]
-    waits = _order(config)
+def _check_start(config: Config, parents: dict[str, str], place: Place) -> None:
+    needs = [
+        (spec.name, kind, index, need)
+        for spec, kind in _entities(config)
+        for index, need in enumerate(spec.needs)
+    ]
+    waits = _order(config, parents)
     for name, _, _, need in needs:
         waits.setdefault(("start", name), set()).add(_awaited(need))
     for _ in range(_ENOUGH):
         cycle = _cycle(waits)
         if not cycle:
             return
-        edges = set(zip(cycle, cycle[1:], strict=False))
-        # Groups alone are in order, so at least one step of a cycle is somebody's need: tell it there, and go on without.
+        edges = set(pairwise(cycle))
+        # Groups alone are in order, so some step of a cycle is a need: tell it there, and go on without.
         name, kind, index, need = next(n for n in needs if (("start", n[0]), _awaited(n[3])) in edges)
         waits["start", name].discard(_awaited(need))
         at = place.at(kind).at(name).at("needs").at(index)
@@ -125,12 +139,14 @@ def _awaited(need: Need) -> Step:
     return ("start" if need.until is Until.STARTED else "ready", need.name)
 
 
-def _order(config: Config) -> dict[Step, set[Step]]:
+def _order(config: Config, parents: dict[str, str]) -> dict[Step, set[Step]]:
     """Which step waits for which, needs apart."""
-    waits: dict[Step, set[Step]] = {("ready", name): {("start", name)} for name in [*config.workers, *config.groups]}
+    waits: dict[Step, set[Step]] = {
+        ("ready", name): {("start", name)} for name in [*config.workers, *config.groups]
+    }
     for group in config.groups.values():
         before: Step = ("start", group.name)
-        for member in group.members:
+        for member in dict.fromkeys(name for name in group.members if parents.get(name) == group.name):
             waits.setdefault(("start", member), set()).update({before, ("start", group.name)})
             before = ("ready", member)
             waits["ready", group.name].add(before)
@@ -149,8 +165,10 @@ def _cycle(waits: dict[Step, set[Step]]) -> list[Step]:
 def _path(cycle: list[Step], first: str) -> str:
     names = [name for _, name in cycle[:-1]]
     start = names.index(first)
-    turned = names[start:] + names[:start] + [first]
-    return " -> ".join(name for name, before in zip(turned, [None, *turned], strict=False) if name != before)
+    turned = [name for name, _ in groupby(names[start:] + names[:start])]
+    if len(turned) > 1 and turned[-1] == first:
+        turned.pop()
+    return " -> ".join([*turned, first])
 
 
 def _explained(cycle: list[Step], needs: list[tuple[str, str, int, Need]]) -> str | None:
@@ -159,7 +177,7 @@ def _explained(cycle: list[Step], needs: list[tuple[str, str, int, Need]]) -> st
     told = [
         f"{later} is ready only after its member {earlier}" if what == "ready" else
         f"{later} starts after {earlier} by its place in a group"
-        for (what, later), (kind, earlier) in zip(cycle, cycle[1:], strict=False)
+        for (what, later), (kind, earlier) in pairwise(cycle)
         if later != earlier and ((what, later), (kind, earlier)) not in asked
     ]  # fmt: skip
     return ", ".join(told) or None

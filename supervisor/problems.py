@@ -1,7 +1,7 @@
 """What is wrong with a config, as values: collected, never stopping at the first.
 
-A reader of one value raises Wrong; whoever reads several catches it, keeps it as a Problem of the Place it happened
-at, and goes on.
+A reader of one value raises Wrong; whoever reads several catches it, keeps it as a Problem of the Place it
+happened at, and goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Problem(Noun, frozen=True):
-    """One mistake in a config file: where (a key path such as workers.mailer.backoff.max), what, and what to do."""
+    """One mistake: where (a key path such as workers.mailer.backoff.max), what, and what to do about it."""
 
     file: str
     key: str
@@ -83,7 +83,7 @@ def text(value: str) -> str:
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda char: f"\\u{ord(char[0]):04x}", escaped) + '"'
 
 
-def said(value: object) -> str:
+def said(value: object) -> str:  # noqa: PLR0911 - a table
     """A wrong value, short enough to stand in a sentence."""
     match value:
         case bool():

@@ -1,4 +1,4 @@
-"""Readers of single values: each checks a TOML value, gives back what the specs want, and knows its JSON Schema.
+"""Readers of values: each checks a TOML value, gives back what the specs want, and knows its JSON Schema.
 
 A reader raises Wrong for one mistake; readers of lists and tables keep the problems of their parts and go on.
 """
@@ -16,7 +16,7 @@ Read = Callable[[Any, Place], Any]
 
 
 class Reader(NamedTuple):
-    """read(value, place) -> what the spec wants; schema: JSON Schema; kind: the word for it in the reference."""
+    """read(value, place) -> what the spec wants; schema: JSON Schema; kind: its word in the reference."""
 
     read: Read
     schema: dict[str, Any]
@@ -63,7 +63,9 @@ def integer(low: int, high: int) -> Reader:
     def read(value: Any, _: Place) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             number = isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value)
-            raise Wrong(f"must be a whole number, not {said(value)}", f"without quotes: {value}" if number else None)
+            raise Wrong(
+                f"must be a whole number, not {said(value)}", f"without quotes: {value}" if number else None
+            )
         if not low <= value <= high:
             raise Wrong(f"must lie between {low} and {high}, {said(value)} does not")
         return value
@@ -154,7 +156,10 @@ def command() -> Reader:
     def read(value: Any, place: Place) -> tuple[str, ...]:
         if isinstance(value, str) and value.split():
             listed = ", ".join(text(part) for part in value[:200].split())
-            raise Wrong(f"must be a list of strings, not {said(value)}: no shell splits it", f"did you mean [{listed}]?")
+            raise Wrong(
+                f"must be a list of strings, not {said(value)}: no shell splits it",
+                f"did you mean [{listed}]?",
+            )
         found: tuple[str, ...] = words.read(value, place)
         if found and not found[0]:
             raise Wrong("the program's name is empty")
@@ -164,7 +169,7 @@ def command() -> Reader:
 
 
 def table(keys: Mapping[str, Key], make: Callable[[dict[str, Any]], Any]) -> Reader:
-    """A table with these keys; `make` may raise Wrong for what does not fit together, and is not asked before all fits."""
+    """A table with these keys; `make` is asked when each is well, and raises Wrong if they do not fit."""
 
     def read(value: Any, place: Place) -> Any:
         before = len(place.problems)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from supervisor import forms, keys, readers, units
+from supervisor import forms, keys, parts, readers, units
 from supervisor.effective import group_tree, service_tree, template_tree, toml, worker_tree
 from supervisor.spec import ChildSpec, Config, GroupSpec, Output, Probe, TemplateSpec
 
@@ -26,22 +26,22 @@ _TABLES: dict[str, tuple[Mapping[str, readers.Key], dict[str, Any]]] = {
 
 _PARTS: dict[str, tuple[str, Mapping[str, readers.Key], dict[str, Any]]] = {
     "backoff": (
-        "The n-th wait in a row is `initial × multiplier^n`, up to `max`, plus up to `jitter`; the very first is `first`.",
-        forms.BACKOFF,
+        "Waits are `first`, then `initial * multiplier**n` up to `max`, plus up to `jitter`.",
+        parts.BACKOFF,
         worker_tree(ChildSpec(name=""))["backoff"],
     ),
     "ready": (
         "A probe has exactly one of `http`, `tcp`, `exec`.",
-        forms.PROBE,
+        parts.PROBE,
         worker_tree(ChildSpec(name="", ready=Probe()))["ready"],
     ),
-    "on_quarantine": ("The third way, beside the words.", forms.PROBATION, {}),
+    "on_quarantine": ("The third way, beside the words.", parts.PROBATION, {}),
     "output": (
-        "Without `file` the lines become events, as with `\"capture\"`.",
-        forms.OUTPUT,
+        'Without `file` the lines become events, as with `"capture"`.',
+        parts.OUTPUT,
         worker_tree(ChildSpec(name="", output=Output(to="file", file=" ")))["output"] | {"file": None},
     ),
-    "control": ("For `[supervisor]`.", forms.CONTROL, service_tree(Config(source=""))["control"]),
+    "control": ("For `[supervisor]`.", parts.CONTROL, service_tree(Config(source=""))["control"]),
 }
 
 
@@ -60,11 +60,14 @@ def schema() -> dict[str, Any]:
             "groups": named | {"additionalProperties": {"$ref": "#/$defs/groups"}},
         },
         "$defs": {
-            "duration": _number_or(units.DURATION, {"type": "number", "minimum": 0, "maximum": units.LONGEST}),
+            "duration": _number_or(
+                units.DURATION, {"type": "number", "minimum": 0, "maximum": units.LONGEST}
+            ),
             "size": _number_or(units.SIZE, {"type": "integer", "minimum": 0, "maximum": units.LARGEST}),
             "supervisor": _with_defaults("supervisor"),
             "templates": _with_defaults("templates"),
-            "workers": _with_defaults("workers") | {"oneOf": [{"required": ["target"]}, {"required": ["command"]}]},
+            "workers": _with_defaults("workers")
+            | {"oneOf": [{"required": ["target"]}, {"required": ["command"]}]},
             "groups": _with_defaults("groups") | {"required": ["members"]},
         },
     }
@@ -90,9 +93,10 @@ _HEAD = """# The config file
 
 Made from the table in `supervisor/keys.py` by `python -m supervisor.schema`; do not edit.
 
-A TOML file with the tables below. Durations are numbers of seconds or strings such as `"500ms"`, `"5s"`, `"1h30m"`;
-sizes are numbers of bytes or strings such as `"64K"`, `"100M"`, `"1G"` (1024 to the step). Relative paths begin at the
-config file's folder. Names are up to 64 letters, digits, dots, dashes and underscores. An unknown key is an error.
+A TOML file with the tables below. Durations are numbers of seconds or strings such as `"500ms"`, `"5s"`,
+`"1h30m"`; sizes are numbers of bytes or strings such as `"64K"`, `"100M"`, `"1G"` (1024 to the step).
+Relative paths begin at the config file's folder. Names are up to 64 letters, digits, dots, dashes and
+underscores. An unknown key is an error.
 `ninelives check --show CONFIG` prints the whole effective config.
 """
 

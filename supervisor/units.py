@@ -1,7 +1,7 @@
 """Durations and sizes as people write them: "1h30m" is 5400.0 seconds, "64K" is 65536 bytes.
 
-Both ways are exact: what `duration_text` and `size_text` write, `seconds` and `size` read back to the same number.
-A mistake is a ValueError whose two arguments are the sentence and a suggestion (or None).
+Both ways are exact: what `duration_text` and `size_text` write, `seconds` and `size` read back.
+A mistake, of type too, is a ValueError whose two arguments are the sentence and a suggestion (or None).
 """
 
 from __future__ import annotations
@@ -9,14 +9,22 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-LONGEST = 3650 * 86400  # seconds; more is a slip of the pen, and clocks overflow not far above
+LONGEST = 3650 * 86400  # seconds; more is a slip of the pen, and timers overflow not far above
 LARGEST = 1 << 50  # bytes
 
-_DURATIONS = {"d": Decimal(86400), "h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
+_DURATIONS = {
+    "d": Decimal(86400),
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
+}
 _SIZES = {"T": 1 << 40, "G": 1 << 30, "M": 1 << 20, "K": 1 << 10}
 _WORDS = {
-    "milliseconds": "ms", "millisecond": "ms", "msec": "ms", "seconds": "s", "second": "s", "secs": "s", "sec": "s",
-    "minutes": "m", "minute": "m", "mins": "m", "min": "m", "hours": "h", "hour": "h", "hrs": "h", "hr": "h",
+    "milliseconds": "ms", "millisecond": "ms", "msec": "ms",
+    "seconds": "s", "second": "s", "secs": "s", "sec": "s",
+    "minutes": "m", "minute": "m", "mins": "m", "min": "m",
+    "hours": "h", "hour": "h", "hrs": "h", "hr": "h",
     "days": "d", "day": "d",
 }  # fmt: skip
 
@@ -30,11 +38,13 @@ def seconds(value: object) -> float:
     """A number of seconds, or a string such as "500ms", "5s", "1h30m"; 0 to ten years."""
     if isinstance(value, str):
         if len(value) > 64 or not re.fullmatch(DURATION, value):
-            raise ValueError(f'{value[:64]!r} is not a duration such as "500ms", "5s" or "1h30m"', _meant_duration(value))
+            raise ValueError(
+                f'{value[:64]!r} is not a duration such as "500ms", "5s" or "1h30m"', _meant_duration(value)
+            )
         parts = _DURATION_PART.findall(value)
         value = float(sum((Decimal(number) * _DURATIONS[unit] for number, unit in parts), Decimal(0)))
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError('must be a duration: a number of seconds, or a string such as "5s"', None)
+        raise ValueError('must be a duration: a number of seconds, or a string such as "5s"', None)  # noqa: TRY004
     if not 0 <= value <= LONGEST:  # this way round it refuses nan, too
         raise ValueError("a duration lies between 0 and 3650d", None)
     return float(value)
@@ -45,13 +55,15 @@ def size(value: object) -> int:
     if isinstance(value, str):
         found = _SIZE_PARTS.fullmatch(value)
         if found is None:
-            raise ValueError(f'{value[:64]!r} is not a size such as "64K", "100M" or "1G"', _meant_size(value))
+            raise ValueError(
+                f'{value[:64]!r} is not a size such as "64K", "100M" or "1G"', _meant_size(value)
+            )
         exact = Decimal(found[1]) * _SIZES[found[2]]
         if exact != int(exact):
             raise ValueError(f"{value!r} is not a whole number of bytes", None)
         value = int(exact)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError('must be a size: a whole number of bytes, or a string such as "100M"', None)
+        raise ValueError('must be a size: a whole number of bytes, or a string such as "100M"', None)  # noqa: TRY004
     if not 0 <= value <= LARGEST:
         raise ValueError("a size lies between 0 and 1024T", None)
     return value
