@@ -19,9 +19,8 @@ _ENDPOINT = r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/]+):[0-9]{1,5}|unix:/.+"
 def _backoff(values: dict[str, Any]) -> Backoff:
     backoff = Backoff(**values)
     if backoff.max < backoff.initial:
-        raise Wrong(
-            f"max ({backoff.max:g} s) is below initial ({backoff.initial:g} s)", "raise max, or lower initial"
-        )
+        what = f"{backoff.max:g} s is below initial ({backoff.initial:g} s)"
+        raise Wrong(what, "raise max, or lower initial", key="max")
     return backoff
 
 

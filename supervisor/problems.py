@@ -39,10 +39,10 @@ class BadConfig(Exception):  # noqa: N818 - the word is part of the contract, an
 
 
 class Wrong(Exception):  # noqa: N818 - it is caught within this package, never seen by users
-    """One value is wrong; without a sentence when that has been told already."""
+    """One value is wrong, or its part `key`; without a sentence when that has been told already."""
 
-    def __init__(self, what: str = "", suggestion: str | None = None) -> None:
-        self.what, self.suggestion = what, suggestion
+    def __init__(self, what: str = "", suggestion: str | None = None, *, key: str | None = None) -> None:
+        self.what, self.suggestion, self.key = what, suggestion, key
         super().__init__(what)
 
 
@@ -69,7 +69,8 @@ class Place:
     def keep(self, wrong: Wrong) -> None:
         """Keep what a reader raised, unless it was told already."""
         if wrong.what:
-            self.wrong(wrong.what, wrong.suggestion)
+            place = self.at(wrong.key) if wrong.key else self
+            place.wrong(wrong.what, wrong.suggestion)
 
 
 def key_text(key: str) -> str:

@@ -125,7 +125,7 @@ def test_an_empty_file_is_a_service_without_workers(tmp_path: Path) -> None:
         ("recycle = {}", "workers.a.recycle: unknown key"),
         ("credentials = {}", "workers.a.credentials: unknown key"),
         ("chaos = true", "workers.a.chaos: unknown key"),
-        ("backoff = { initial = 1, max = 0.5 }", "workers.a.backoff: max (0.5 s) is below initial (1 s); "),
+        ("backoff = { initial = 1, max = 0.5 }", "workers.a.backoff.max: 0.5 s is below initial (1 s); "),
         (
             "backoff = { multiplier = 0.5 }",
             "workers.a.backoff.multiplier: must lie between 1 and 1000, 0.5 does not",
