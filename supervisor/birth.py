@@ -31,8 +31,9 @@ from workers.heart import Heart
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# systemd's exit codes (systemd.exec(5)) for the step that failed; anything else is OTHER.
-CODES = {"chdir": 200, "nice": 201, "exec": 203, "cpus": 214, "group": 216, "user": 217}
+# systemd's exit codes (systemd.exec(5)) for the step that failed; anything else is OTHER. A target that cannot be
+# imported is the worker's own failure, and ends like any other exception of a Python program.
+CODES = {"import": 1, "chdir": 200, "nice": 201, "exec": 203, "cpus": 214, "group": 216, "user": 217}
 OTHER = 218
 
 OUT, ERR, BEAT, GO, STACK = 1, 2, 3, 4, 5  # a worker's descriptors; 0 is the template's /dev/null
@@ -85,6 +86,7 @@ class Failed(Exception):  # noqa: N818 it names what happened, as the message on
     def __init__(self, what: str, error: BaseException) -> None:
         super().__init__(what, error)
         self.what = what
+        self.cause = error
         self.error = f"{type(error).__name__}: {error}"
 
 
@@ -125,6 +127,10 @@ def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
         code = CODES.get(failed.what, OTHER)
         with contextlib.suppress(OSError):
             os.write(beat, wire.encode_fitting("failed", "error", what=failed.what, error=failed.error))
+        if failed.what == "import":
+            sys.excepthook(type(failed.cause), failed.cause, failed.cause.__traceback__)
+    except SystemExit as wish:  # of the target's module, while it was imported
+        code = wish.code if isinstance(wish.code, int) else 1
     except BaseException:  # noqa: BLE001 the worker's stderr sees it; a template must never run on in a child
         sys.excepthook(*sys.exc_info())
     leave(code)
@@ -276,7 +282,7 @@ def _wait_for_go(heart: Heart) -> bool:
         return False
     heart.name, heart.replica = go.name, go.replica
     os.environ.update(NINELIVES_NAME=go.name, NINELIVES_REPLICA=str(go.replica))
-    os.environ.update(go.env)
+    os.environ.update(go.env or {})
     _pin(go.cpus)
     kernel.name_process(go.name)
     return True

@@ -95,7 +95,7 @@ def _exit_code(function: Callable[..., object], arguments: Mapping[str, Any]) ->
             return 1
     except BaseException as error:  # noqa: BLE001 told on stderr, as the interpreter does at top level
         frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
-        sys.excepthook(type(error), error, frames)
+        sys.excepthook(type(error), error.with_traceback(frames), frames)
         return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     return result & 0xFF if isinstance(result, int) and not isinstance(result, bool) else 0
 
