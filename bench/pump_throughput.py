@@ -11,7 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from tests.real.pump_rig import Rig
+from tests.real.pump_rig import Rig, cpu_s
 
 
 def _writer(fd: int, lines: int) -> int:
@@ -38,21 +38,15 @@ def _reader(fd: int, answer: int) -> int:
     return pid
 
 
-def _cpu_s(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as file:
-        words = file.read().rsplit(")", 1)[1].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(name: str, stdout: int, lines: int) -> None:
     """One run; the pump's own CPU is said as well, because all of them share the machine."""
     rig = Rig(stdout)
     os.close(stdout)
     worker = rig.add("flood#1/out")
-    start, cpu = time.monotonic(), _cpu_s(rig.pid)
+    start, cpu = time.monotonic(), cpu_s(rig.pid)
     pid = _writer(worker, lines)
     rig.wait_ended("flood#1/out", seconds=120)
-    took, used = time.monotonic() - start, _cpu_s(rig.pid) - cpu
+    took, used = time.monotonic() - start, cpu_s(rig.pid) - cpu
     os.waitpid(pid, 0)
     lines = lines // 655 * 655
     print(f"{name:10} {lines / took:10,.0f} lines/s   {lines / used:10,.0f} lines per second of the pump's CPU")

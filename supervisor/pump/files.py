@@ -1,15 +1,17 @@
 """A worker's raw output in a file of its own, rotated by renaming. Exactly once, too.
 
-Only the pump writes to these files, so the size and the inode noted before a write tell the next pump how much of it
-was done.
+Only the pump writes to these files, so the size and the inode noted before a write tell the next pump how
+much of it was done.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from typing import TYPE_CHECKING
 
-from supervisor.pump.journal import Journal
+if TYPE_CHECKING:
+    from supervisor.pump.journal import Journal
 
 
 class RotatedFile:

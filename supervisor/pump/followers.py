@@ -1,7 +1,7 @@
 """Clients of `logs -f` and `events -f`: a filtered view of the ring, each at its own pace.
 
-The ring is the buffer: a follower is a position in it. One that is too slow finds its place overwritten and is told how
-many lines it missed; nobody waits for it.
+The ring is the buffer: a follower is a position in it. One that is too slow finds its place overwritten and
+is told how many lines it missed; nobody waits for it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ import contextlib
 import fnmatch
 import json
 import re
+import select
 import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from supervisor.pump.journal import Journal
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from supervisor.pump.journal import Journal
 
 MOST = 1 << 18  # bytes waiting for one client
-TURN = 1 << 15  # bytes of the ring looked at in one turn
+TURN = 1 << 16  # bytes of the ring looked at in one turn
 GREP_S = 0.2  # for one turn: a regex can take for ever
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -45,6 +48,8 @@ class Follower:
             for key, name in (("event", "events"), ("worker", "worker"), ("stream", "stream"))
             if wanted.get(name) is not None
         }
+        names = (wanted.get("events"), wanted.get("worker"))  # a plain name must stand in the line: no need to parse others
+        self.needles = [f'"{name}"'.encode() for name in names if name and re.fullmatch(r"[\w.-]+", name, re.ASCII)]
         self.grep = re.compile(wanted["grep"]) if wanted.get("grep") is not None else None
         last = wanted.get("last")
         self.last: deque[bytes] | None = None if last is None else deque(maxlen=max(int(last), 0))
@@ -89,17 +94,16 @@ class Follower:
 
     def _look(self) -> None:
         oldest = self.journal.oldest() if self.at < self.journal.head - self.journal.ring_size // 2 else 0
-        missed = self.at < oldest
-        self.at = max(self.at, oldest)
-        for line in self.journal.whole_lines(self.at, TURN).splitlines(keepends=True):
-            value = json.loads(line)
-            if missed and self.seen:
-                lost = value["seq"] - self.seen - 1
-                self._say(f"{lost} lines missed: this client reads too slowly", count=lost)
-            missed = False
-            self.seen = value["seq"]
-            self.at += len(line)
-            if not self._wants(value):
+        missed, self.at = self.at < oldest, max(self.at, oldest)
+        chunk = self.journal.whole_lines(self.at, TURN)
+        lines = chunk.splitlines(keepends=True)
+        if missed and self.seen:
+            lost = json.loads(lines[0])["seq"] - self.seen - 1
+            self._say(f"{lost} lines missed: this client reads too slowly", count=lost)
+        self.at += len(chunk)
+        self.seen = json.loads(lines[-1])["seq"]
+        for line in lines:
+            if any(needle not in line for needle in self.needles) or not self._wants(json.loads(line)):
                 continue
             if self.last is not None:
                 self.last.append(line)
@@ -118,6 +122,46 @@ class Follower:
     def _give_up(self) -> None:
         self._say("the pattern takes too long; no more lines")
         self.at, self.until, self.follow, self.last = self.journal.head, 0, False, None
+
+
+class Followers:
+    """All clients, polled by the loop's epoll."""
+
+    def __init__(self, journal: Journal, epoll: select.epoll) -> None:
+        self.journal = journal
+        self.epoll = epoll
+        self.clients: dict[int, Follower] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Somebody has history to look at and room for it."""
+        return any(follower.behind for follower in self.clients.values())
+
+    def add(self, client: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
+        """Take over a client's connection."""
+        try:
+            follower = Follower(self.journal, client, wanted, follow=follow)
+        except Exception as error:
+            with contextlib.suppress(OSError):
+                client.send(json.dumps({"event": "log.dropped", "msg": f"bad filter: {error}"}).encode() + b"\n")
+            client.close()
+            return
+        self.clients[client.fileno()] = follower
+        self.epoll.register(client.fileno(), select.EPOLLRDHUP)
+
+    def serve(self, ready: list[int]) -> None:
+        """One turn for each client."""
+        for fd, follower in list(self.clients.items()):
+            if fd in ready and not follower.buffer:
+                follower.broken = True  # asked for nothing but its end
+            had = bool(follower.buffer)
+            follower.turn()
+            if follower.done:
+                self.epoll.unregister(fd)
+                follower.client.close()
+                del self.clients[fd]
+            elif bool(follower.buffer) != had:
+                self.epoll.modify(fd, select.EPOLLRDHUP | (select.EPOLLOUT if follower.buffer else 0))
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """What the pump knows, kept where its death cannot touch it: a memfd that the anchor holds.
 
-The rule: a change is one `commit`. It writes a whole new record beside the current one and then flips one byte, so a
-`kill -9` between any two instructions finds either the old world or the new one. What lies in the ring beyond `head`,
-in an unflipped record or in an inbox already marked as consumed never happened.
+The rule: a change is one `commit`. It writes a whole new record beside the current one and then flips one
+byte, so a `kill -9` between any two instructions finds either the old world or the new one. What lies in the
+ring beyond `head`, in an unflipped record or in an inbox already marked as consumed never happened.
 
     header | record A | record B | scratch | slots (one per source, sparse) | ring of finished lines
 """
@@ -136,10 +136,12 @@ class Journal:
     # -- the inbox
 
     def receive(self, slot: int, fd: int, most: int) -> bytes | None:
-        """Move at most `most` bytes from a pipe through the inbox; b"" at its end, None when there is nothing now.
+        """Move at most `most` bytes from a pipe through the inbox; b"" at its end, None when there is nothing
+        now.
 
-        The kernel empties the pipe and extends the inbox in one go, so the inbox's size says what was taken even if
-        we are killed right behind it. The next commit must say `consumed = generation`, then call `clear_inbox`.
+        The kernel empties the pipe and extends the inbox in one go, so the inbox's size says what was taken
+        even if we are killed right behind it. The next commit must say `consumed = generation`, then call
+        `clear_inbox`.
         """
         # The inbox is empty here: until the splice it does not matter whose it is, so no commit is needed.
         _READING.pack_into(self.map, _READING_AT, self.consumed + 1, slot)

@@ -1,8 +1,9 @@
-"""Bytes of a worker in, JSON lines out. Pure: no clock, no descriptor; the caller brings the timestamp and the room.
+"""Bytes of a worker in, JSON lines out. Pure: no clock, no descriptor; the caller brings the timestamp and
+the room.
 
-Whatever comes in, every line that goes out is valid JSON of at most 4,096 bytes, and the `msg` of the pieces of a long
-line, put together, are that line again. What cannot be made into a line yet is handed back, so that the whole memory of
-a source is the pair (pending bytes, parts of the current line that are out).
+Whatever comes in, every line that goes out is valid JSON of at most 4,096 bytes, and the `msg` of the pieces
+of a long line, put together, are that line again. What cannot be made into a line yet is handed back, so that
+the whole memory of a source is the pair (pending bytes, parts of the current line that are out).
 """
 
 from __future__ import annotations
@@ -112,11 +113,13 @@ class Reader:
             cut = _boundary(data, at, at + LONGEST)
             records = self._pieces(data[at:cut], part, closed=False)
             return records, cut, part + len(records)
-        if end < 0:
-            if not (final or late):
+        if end < 0 and not final:
+            if not late:
                 return None
-            records = self._pieces(data[at:], part, closed=final)
-            return records, len(data), 0 if final else part + len(records)
+            records = self._pieces(data[at:], part, closed=False)
+            return records, len(data), part + len(records)
+        if end < 0:
+            return self._line(data[at:], part), len(data), 0
         line = data[at:end]
         if self.envelope.tracebacks and part == 0 and line == _TRACEBACK:
             stop = traceback_end(data, at, flush=final or late)
@@ -124,11 +127,14 @@ class Reader:
                 return None
             if stop > at:
                 return [self._traceback(data[at:stop])], stop, 0
+        return self._line(line, part), end + 1, 0
+
+    def _line(self, line: bytes, part: int) -> list[bytes]:
         if part == 0 and line.startswith(b"{") and line.endswith(b"}"):
             record = self._data(line)
             if record is not None:
-                return [record], end + 1, 0
-        return self._pieces(line, part, closed=True), end + 1, 0
+                return [record]
+        return self._pieces(line, part, closed=True)
 
     def _record(self, level: str, message: str, more: str, *, ahead: int = 0) -> bytes:
         """`message` is a JSON string literal, `more` the fields after the label."""

@@ -1,7 +1,7 @@
 """Lines that are not a worker's words: the supervisor's events, and what the pump itself has to say. Pure.
 
-An event comes as a JSON object without `schema`, `seq` and `instance_id`; they are put in as text. Only a line too long
-for journald is taken apart.
+An event comes as a JSON object without `schema`, `seq` and `instance_id`; they are put in as text. Only a
+line too long for journald is taken apart.
 """
 
 from __future__ import annotations

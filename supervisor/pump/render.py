@@ -1,7 +1,8 @@
-"""How finished lines look on their way out: JSON as they are, JSON for journald's priorities, or text for people.
+"""How finished lines look on their way out: JSON as they are, JSON for journald's priorities, or text for
+people.
 
-Rendering is a function of the bytes alone: after a kill, the next pump renders the same batch to the same bytes and
-goes on where the last one stopped.
+Rendering is a function of the bytes alone: after a kill, the next pump renders the same batch to the same
+bytes and goes on where the last one stopped.
 """
 
 from __future__ import annotations

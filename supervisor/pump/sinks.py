@@ -1,9 +1,9 @@
 """The way out: the service's stdout, whatever it is, without ever waiting for it.
 
-The rule: a batch of whole lines is announced in the journal, written, and only then counted as sent. What a killed pump
-managed to write is asked of the kernel: a regular file's shared position tells it, and a pipe or socket is fed through
-the private pipe, whose fill level does. The descriptor's own flags are never touched: O_NONBLOCK on a shared description
-would change the shell's terminal, too.
+The rule: a batch of whole lines is announced in the journal, written, and only then counted as sent. What a
+killed pump managed to write is asked of the kernel: a regular file's shared position tells it, and a pipe or
+socket is fed through the private pipe, whose fill level does. The descriptor's own flags are never touched:
+O_NONBLOCK on a shared description would change the shell's terminal, too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import fcntl
 import os
 import select
 import stat
+from typing import TYPE_CHECKING
 
 from supervisor.pump.journal import DRAINING, IDLE, STAGED, STAGING, WRITING, Journal, waiting_in
-from supervisor.pump.render import Render
+
+if TYPE_CHECKING:
+    from supervisor.pump.render import Render
 
 F_SETPIPE_SZ = 1031
 RETRY_S = 1.0
@@ -52,7 +55,7 @@ class Sink:
             self.journal.lost_errno = error.errno or 0
         return went
 
-    def _one(self, now: float) -> bool:  # noqa: ARG002  (the kinds differ only in write)
+    def _one(self, now: float) -> bool:
         journal = self.journal
         if journal.phase == IDLE:
             if not journal.unsent and not journal.torn:

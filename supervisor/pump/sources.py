@@ -1,7 +1,9 @@
-"""Where lines come from: workers' pipes and the events pipe, and turning what they bring into committed lines.
+"""Where lines come from: workers' pipes and the events pipe, and turning what they bring into committed
+lines.
 
-The rule: what is taken from a pipe, the lines made of it and what is left over change hands in one commit. A source that
-may not be read (no room for its lines, or over its rate) is not read, and waits in its own pipe; nobody else does.
+The rule: what is taken from a pipe, the lines made of it and what is left over change hands in one commit. A
+source that may not be read (no room for its lines, or over its rate) is not read, and waits in its own pipe;
+nobody else does.
 """
 
 from __future__ import annotations

@@ -110,3 +110,10 @@ class Rig:
         fds = [self.beat_r, self._beat_w, self.events_r, self.events_w, self.journal, self.inbox, *self.private]
         for fd in fds + [fd for _, fd in self.sources.values()]:
             os.close(fd)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds a process has used."""
+    with open(f"/proc/{pid}/stat") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
