@@ -23,6 +23,7 @@ from supervisor.spec import ChildSpec, Config, GroupSpec, Policy, TemplateSpec
 __all__ = ["BadConfig", "Plan", "Problem", "check", "difference", "fingerprint", "load", "show"]
 
 BARE = "bare"
+_LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 
 
 def load(path: str) -> Config:
@@ -38,7 +39,7 @@ def check(path: str) -> tuple[Config | None, list[Problem]]:
     source = os.path.abspath(path)
     place = Place(path, os.path.dirname(source))
     try:
-        config = _config(tomllib.loads(read_file(path)), source, place)
+        config = _config(_parse(read_file(path)), source, place)
     except Wrong as wrong:
         place.keep(wrong)
     except tomllib.TOMLDecodeError as error:
@@ -48,6 +49,13 @@ def check(path: str) -> tuple[Config | None, list[Problem]]:
     except ValueError as error:  # a number too long for Python, a date that is none
         place.wrong(f"is not TOML: {error}")
     return (None if place.problems else config), place.problems
+
+
+def _parse(text: str) -> dict[str, Any]:
+    # tomllib keeps every prefix of a dotted key: 100,000 parts in one key, and the machine is out of memory.
+    if _LONG_KEY.search(text):
+        raise Wrong("is not TOML we can read: a key has more than 32 parts")
+    return tomllib.loads(text)
 
 
 def _config(tree: dict[str, Any], source: str, place: Place) -> Config:

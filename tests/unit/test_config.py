@@ -204,6 +204,7 @@ def test_a_mistake_in_a_worker_is_told_with_its_place(tmp_path: Path, line: str,
         ("[groups.g]", "groups.g: is missing members"),
         ("a = ", "is not TOML: Invalid value (at end of document)"),
         ("a = " + "[" * 5000, "is not TOML we can read: it nests too deep"),
+        ("a" + ".a" * 100_000 + " = 1", "a key has more than 32 parts"),
         ("a = " + "9" * 5000, "is not TOML: "),
     ],
 )
