@@ -6,17 +6,16 @@ import contextlib
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import Any, Self
 
 from supervisor import kernel
 from workers import wire
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BOOT = "import sys; sys.path[:0] = {path!r}; from supervisor.template import main; sys.exit(main(sys.argv[1:]))"
+BOOT = "import sys; sys.path[:0] = {path!r}; from supervisor.template import main; main(sys.argv[1:])"
 PATIENCE = 10.0  # seconds until a test gives up waiting for a line or an end
 
 
@@ -95,7 +94,7 @@ class Life:
 class World:
     """A template, the lives asked of it, and the promise that nothing of it is left."""
 
-    def __init__(self, *preload: str, path: tuple[str, ...] = (), once: bool = False, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *preload: str, path: tuple[str, ...] = (), once: bool = False) -> None:
         kernel.become_subreaper()
         self.nonce = int.from_bytes(os.urandom(3), "big") | 1
         self.lives: list[Life] = []
@@ -106,9 +105,10 @@ class World:
         out, out_w = os.pipe()
         err, err_w = os.pipe()
         self.said = Life(read, out, err, -1, os.memfd_create("none"))
-        everything = [*path, ROOT, *(entry for entry in sys.path if entry.endswith("-packages") or "lib" in entry)]
-        argv = [sys.executable, "-S", "-P", "-c", BOOT.format(path=everything), "test", "--nonce", str(self.nonce)]
-        argv += ["--anchor", str(os.getpid()), *(["--once"] if once else []), *(["--preload", *preload] if preload else [])]
+        everything = [*path, ROOT, *(entry for entry in sys.path if "lib" in entry)]
+        argv = [sys.executable, "-S", "-P", "-c", BOOT.format(path=everything), "test"]
+        argv += ["--nonce", str(self.nonce), "--anchor", str(os.getpid())]
+        argv += ["--once"] * once + ["--preload", *preload] * bool(preload)
         self.pid = os.fork()
         if self.pid == 0:
             null = os.open("/dev/null", os.O_RDWR)
@@ -119,7 +119,7 @@ class World:
             for place, fd in enumerate(moved):
                 os.dup2(fd, place)
             os.closerange(5, 1 << 20)
-            os.execve(argv[0], argv, env or environment())
+            os.execve(argv[0], argv, environment())
         for fd in (write, out_w, err_w):
             os.close(fd)
         theirs.close()
@@ -153,7 +153,8 @@ class World:
         for entry in os.listdir("/proc"):
             value = kernel.read_brand(int(entry)) if entry.isdigit() else None
             now = kernel.stat(int(entry)) if value is not None else None
-            if now is not None and now.state not in "ZX" and value is not None and value >> 32 & 0xFFFFFF == self.nonce:
+            ours = value is not None and value >> 32 & 0xFFFFFF == self.nonce
+            if now is not None and now.state not in "ZX" and ours:
                 found.append(now.pid)
         return found
 
@@ -172,12 +173,8 @@ class World:
             life.close()
         assert self.branded() == []
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    os.kill(pid, number)
