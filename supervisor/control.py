@@ -103,6 +103,8 @@ class ControlServer:
         self._denied = denied
         self._denied_at: dict[int, float] = {}
         self._doorway = Doorway(listener, self._hear, bounds)
+        self._bounds = bounds
+        self._unfinished = 0
         self._looks: dict[str | None, asyncio.Task[msgspec.Raw]] = {}
         self._turn = asyncio.Lock()
 
@@ -131,8 +133,11 @@ class ControlServer:
         else:
             if isinstance(request, Follow):
                 await self._follow(guest, request)
+            elif self._unfinished >= self._bounds.unfinished and not request.reading:
+                # Clients may leave what they asked for behind; who only looks is served all the same.
+                await self._tell(guest, request.id, Refused("too many requests are under way"))
             else:
-                await guest.begin(self._answer(guest, request))
+                await guest.begin(lambda: self._answer(guest, request))
 
     def _admit(self, peer: Peer, request: Request) -> None:
         why = refusal(self.access, peer, reading=request.reading)
@@ -147,15 +152,15 @@ class ControlServer:
         raise Refused(f"denied: {why}")
 
     async def _answer(self, guest: Guest, request: Request) -> None:
+        self._unfinished += 1
         try:
             result = await self._do(request)
-        except ControlError as error:
-            await self._tell(guest, request.id, error)
         except Exception as error:  # noqa: BLE001 - a fault in one verb: the client sees it, the loop lives on
-            fault = Failed(f"a fault of ours: {type(error).__name__}: {error}")
-            await self._tell(guest, request.id, fault)
+            await self._tell(guest, request.id, _told(error))
         else:
             await self._doorway.send(guest, _line({"id": request.id, "ok": True, "result": result}))
+        finally:
+            self._unfinished -= 1
         if isinstance(request, Shutdown):
             await self._service.shutdown()
 
@@ -204,17 +209,25 @@ class ControlServer:
             await asyncio.wait(guest.tasks)
         result = {"following": request.follow}
         await self._doorway.send(guest, _line({"id": request.id, "ok": True, "result": result}))
+        if guest.gone:
+            return
         guest.given_away = True
         try:
             await self._service.follow(guest.sock, msgspec.to_builtins(request.filter), follow=request.follow)
-        except ControlError as error:
+        except Exception as error:  # noqa: BLE001 - the client sees it
             guest.given_away = False
-            await self._tell(guest, request.id, error)
+            await self._tell(guest, request.id, _told(error))
             guest.cut()
 
     async def _tell(self, guest: Guest, identity: Any, error: ControlError) -> None:
         answer = {"id": identity, "ok": False, "code": error.code, "error": str(error)}
         await self._doorway.send(guest, _line(answer))
+
+
+def _told(error: Exception) -> ControlError:
+    if isinstance(error, ControlError):
+        return error
+    return Failed(f"a fault of ours: {type(error).__name__}: {error}")
 
 
 def _line(answer: dict[str, Any]) -> bytes:

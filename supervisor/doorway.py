@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Coroutine
 
-_BATCH = 8  # accepted in one turn of the loop
+_BATCH = 8  # clients accepted, and lines in and out, in one turn of the loop
 _CHUNK = 16 * 1024
 _PAUSE = 0.05  # seconds the door stays shut when there is no room; a leaving guest opens it at once
 
@@ -28,10 +29,11 @@ class Bounds(NamedTuple):
     line: int = 64 * 1024
     clients: int = 256  # served at once; more wait to be accepted
     asking: int = 16  # requests of one client that are not answered yet
+    unfinished: int = 1024  # requests under way, with those whose clients have left
     unsent: int = 16 * 1024 * 1024  # bytes of answers not yet taken, of all clients together
     half_sent: float = 10.0  # until an incomplete line is given up
     unread: float = 10.0  # until a client that does not take its answer is cut
-    idle: float = 2.0  # a client that asks nothing for so long makes room when others wait
+    idle: float = 0.5  # a client that asks nothing for so long makes room when others wait
 
 
 BOUNDS = Bounds()
@@ -46,16 +48,18 @@ class Guest:
         self.tasks: set[asyncio.Task[None]] = set()
         self.reader: asyncio.Task[None] | None = None
         self.given_away = False  # its socket belongs to somebody else now
+        self.gone = False
         self._sending = asyncio.Lock()
+        self._patience: asyncio.Timeout | None = None  # of the answer that is being sent
         self._room = asyncio.Semaphore(asking)
 
     def __repr__(self) -> str:
         return f"<Guest fd={self.sock.fileno()} asking={len(self.tasks)}>"
 
-    async def begin(self, work: Coroutine[None, None, None]) -> None:
+    async def begin(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run one request as a task of its own; waits while too many of this client's are unanswered."""
         await self._room.acquire()
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work())
         self.tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -66,13 +70,35 @@ class Guest:
 
     async def send(self, data: bytes, seconds: float) -> None:
         """Send in one piece; TimeoutError when the client does not take it, OSError when it has gone."""
-        async with self._sending, asyncio.timeout(seconds):
-            await asyncio.get_running_loop().sock_sendall(self.sock, data)
+        async with self._sending:
+            if self.gone:
+                raise BrokenPipeError
+            try:
+                async with asyncio.timeout(seconds) as self._patience:
+                    await asyncio.get_running_loop().sock_sendall(self.sock, data)
+            finally:
+                self._patience = None
 
     def cut(self) -> None:
         """End the connection now; requests that were begun go on, their answers go nowhere."""
-        if self.reader is not None:
-            self.reader.cancel()
+        if not self.gone and self.reader is not None:
+            self.reader.cancel()  # once: a second time would interrupt its clearing up
+        self.gone = True
+
+    async def close(self) -> None:
+        """Close the socket, but not under a send that waits for it: the loop would watch a freed number."""
+        self.gone = True
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
+        async with self._sending:
+            if not self.given_away:
+                self.sock.close()
+
+    def hung_up(self) -> bool:
+        """Whether nobody is there to hear an answer; one who only has nothing more to say still listens."""
+        poll = select.poll()
+        poll.register(self.sock, 0)
+        return any(flags & (select.POLLHUP | select.POLLERR) for _, flags in poll.poll(0))
 
 
 class Doorway:
@@ -94,6 +120,7 @@ class Doorway:
         self._reopening: asyncio.TimerHandle | None = None
         self._open = False
         self._spare = -1
+        self._turnstile = asyncio.Semaphore(_BATCH)
 
     def __repr__(self) -> str:
         return f"fd={self._listener.fileno()} clients={len(self._guests)}/{self._bounds.clients}"
@@ -111,13 +138,16 @@ class Doorway:
         os.close(self._spare)
         if asking := [task for guest in self._guests for task in guest.tasks]:
             await asyncio.wait(asking, timeout=seconds)
-        readers = [guest.reader for guest in self._guests if guest.reader is not None]
-        for task in [*readers, *(task for guest in self._guests for task in guest.tasks)]:
-            task.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        left = [task for guest in self._guests for task in (guest.reader, *guest.tasks) if task is not None]
+        for guest in self._guests:
+            guest.cut()
+            for task in guest.tasks:
+                task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def send(self, guest: Guest, data: bytes) -> None:
         """Send an answer; a client that does not take it in time is cut. Never raises for that."""
+        await self._in_turn()
         self._unsent[guest] = self._unsent.get(guest, 0) + len(data)
         while sum(self._unsent.values()) > self._bounds.unsent:
             slowest = next(iter(self._unsent))
@@ -131,6 +161,11 @@ class Doorway:
             left = self._unsent.pop(guest, 0) - len(data)
             if left > 0:
                 self._unsent[guest] = left
+
+    async def _in_turn(self) -> None:
+        """Let only a few lines in or out in one turn of the loop, though hundreds be ready."""
+        await self._turnstile.acquire()
+        asyncio.get_running_loop().call_soon(self._turnstile.release)
 
     def _accept(self) -> None:
         for _ in range(_BATCH):
@@ -191,14 +226,13 @@ class Doorway:
     async def _attend(self, guest: Guest) -> None:
         try:
             await self._read(guest)
-            if guest.tasks:  # it may have closed only its sending side: the answers it waits for still go out
+            if guest.tasks and not guest.given_away and not guest.hung_up():
                 await asyncio.wait(guest.tasks)
         except OSError:
             pass  # it has gone; nobody is left to tell
         finally:
+            await guest.close()
             self._guests.discard(guest)
-            if not guest.given_away:
-                guest.sock.close()
             self._reopen()
 
     async def _read(self, guest: Guest) -> None:
@@ -209,6 +243,7 @@ class Doorway:
             line, newline, rest = buffer.partition(b"\n")
             if newline and len(line) <= self._bounds.line:
                 buffer, deadline, guest.heard_at = rest, None, loop.time()
+                await self._in_turn()
                 await self._hear(guest, bytes(line))
                 continue
             if len(line) > self._bounds.line:

@@ -108,13 +108,13 @@ class Shutdown(Request, frozen=True):
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which log lines a follower wants; keys that are absent let everything pass."""
 
-    output: bool | None = None  # True: only worker.output; False: everything else
-    event: list[str] = []  # globs, any of which may match
+    output: bool | None = None  # False: everything but worker.output
+    events: str | None = None  # a glob
     level: str | None = None  # this level and above
-    worker: list[str] = []  # globs
+    worker: str | None = None  # a glob
     stream: str | None = None  # stdout | stderr
     grep: str | None = None  # a regular expression searched for in msg
-    since: str | None = None  # timestamp as in the lines: only later ones
+    since: float | None = None  # seconds since 1970: only later lines
     last: int | None = None  # at most so many of the lines that are already there
     after: int | None = None  # seq of the last line seen
     instance: str | None = None  # of the service in which `after` was seen

@@ -40,22 +40,16 @@ def wanted(args: argparse.Namespace, now: float) -> dict[str, Any]:
     if args.follow and last is None and args.since is None:
         last = _TAIL
     everything = {
-        "output": args.command == "logs",
-        "event": getattr(args, "event", []),
+        "events": "worker.output" if args.command == "logs" else args.event,
+        "output": None if args.command == "logs" else False,
         "level": getattr(args, "level", None),
         "stream": getattr(args, "stream", None),
         "worker": args.worker,
         "grep": args.grep,
-        "since": None if args.since is None else stamp(now - args.since),
+        "since": None if args.since is None else now - args.since,
         "last": last,
     }
-    return {key: value for key, value in everything.items() if value not in (None, [])}
-
-
-def stamp(at: float) -> str:
-    """Write a time as the lines have it: UTC, ISO 8601, microseconds, Z."""
-    whole = int(at // 1)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((at - whole) * 1e6):06d}Z"
+    return {key: value for key, value in everything.items() if value is not None}
 
 
 def _lines(path: str, chosen: dict[str, Any], *, follow: bool) -> Iterator[bytes]:
@@ -66,10 +60,11 @@ def _lines(path: str, chosen: dict[str, Any], *, follow: bool) -> Iterator[bytes
             resumed = {key: value for key, value in chosen.items() if key not in {"last", "since"}}
             request["filter"] = {**resumed, "instance": seen[0], "after": seen[1]}
         for line in _connection(path, request):
-            place = _place(line)
-            if place is not None:
-                if seen is not None and place[0] == seen[0] and place[1] <= seen[1]:
-                    continue
+            record = _record(line)
+            place = record.get("instance_id"), record.get("seq", 0)
+            if seen is not None and place[0] == seen[0] and 0 < place[1] <= seen[1]:
+                continue
+            if place[1]:  # what the pump says to us alone has no number
                 seen = place
             yield line
         if not follow:
@@ -91,15 +86,11 @@ def _connection(path: str, request: dict[str, Any]) -> Iterator[bytes]:
             yield from lines
 
 
-def _place(line: bytes) -> tuple[Any, int] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
+def _record(line: bytes) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(line)
     if record.get("ok") is False and "event" not in record:
         client.result(line)  # the service had to give up after it had said yes
-    number = record.get("seq")
-    return (record.get("instance_id"), number) if isinstance(number, int) else None
+    return record
 
 
 def _shower(*, as_json: bool) -> Callable[[bytes], None]:

@@ -139,9 +139,7 @@ def _logs(add: Callable[..., argparse.ArgumentParser]) -> None:
         sub.add_argument(
             "-f", "--follow", action="store_true", help="go on until Ctrl-C, through any restart"
         )
-        sub.add_argument(
-            "-w", "--worker", action="append", metavar="GLOB", default=[], help="only of these workers"
-        )
+        sub.add_argument("-w", "--worker", metavar="GLOB", help="only of these workers")
         sub.add_argument(
             "--since", type=seconds, metavar="DURATION", help="not older than, for instance, 10m"
         )
@@ -150,9 +148,7 @@ def _logs(add: Callable[..., argparse.ArgumentParser]) -> None:
             "--last", type=count, metavar="N", help="at most N of the lines that are already there"
         )
         sub.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
-    events.add_argument(
-        "--event", action="append", metavar="GLOB", default=[], help="for instance 'worker.*'"
-    )
+    events.add_argument("--event", metavar="GLOB", help="for instance 'worker.*'")
     events.add_argument("--level", choices=LEVELS, help="this level and above")
     logs.add_argument("--stream", choices=("stdout", "stderr"), help="only one of the two")
 
