@@ -31,7 +31,7 @@ from workers.heart import Heart
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# systemd's exit codes (systemd.exec(5)) for the step that failed; else OTHER. A target that cannot be imported
+# systemd.exec(5)'s exit codes for the step that failed; else OTHER. A target that cannot be imported
 # is the worker's own failure, and ends like any other exception of a Python program.
 CODES = {"import": 1, "chdir": 200, "nice": 201, "exec": 203, "cpus": 214, "group": 216, "user": 217}
 OTHER = 218
