@@ -73,7 +73,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
-    """After a test with real processes: no process, descriptor or control socket is there that was not before."""
+    """After a test with real processes, no process, descriptor or control socket is there that was not."""
     if request.path.parent.name not in {"real", "system", "chaos"}:
         yield
         return

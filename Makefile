@@ -1,0 +1,43 @@
+# Every target makes its own .venv from nothing but make and a Python >= 3.11.
+#   make run PYTHON=python3.13       another interpreter        VENV=.venv-3.13   another environment
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test fast lint bench chaos clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+run: $(STAMP)  ## the demo: workers to kill, in the foreground
+	@$(BIN)/ninelives run config/demo.toml
+
+test: lint  ## everything CI runs; what needs root or systemd says so when it is skipped
+	@$(BIN)/pytest $(ARGS)
+
+fast: $(STAMP)  ## the tests without processes
+	@$(BIN)/pytest -q tests/unit tests/virtual $(ARGS)
+
+lint: $(STAMP)  ## ruff and mypy --strict
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+
+bench: $(STAMP)  ## the figures, side by side with other supervisors
+	@$(BIN)/python -m bench $(ARGS)
+
+chaos: $(STAMP)  ## the soaks
+	@$(BIN)/pytest tests/chaos $(ARGS)
+
+clean:  ## remove the environment and what tools left
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis dist
+	@find supervisor workers tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "ninelives needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module (Debian package python3-venv)" >&2; exit 1; }
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
