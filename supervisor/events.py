@@ -61,7 +61,7 @@ EVENTS: dict[str, Event] = {
     "group.quarantined": Event("error", "group {group} gave up after {streak} failures in a row: {action}", ("group", "streak", "action", "why", "probation_s")),
     "group.failed": Event("error", "group {group} failed: {why}", ("group", "why", "streak", "delay_s")),
     "group.released": Event("info", "group {group} released from quarantine ({reason})", ("group", "reason")),
-    "standby.ready": Event("debug", "{worker} has a standby (pid {pid})", WORKER),
+    "standby.ready": Event("info", "{worker} has a standby (pid {pid})", WORKER),
     "standby.ended": Event("warning", "a standby of {worker} ended: {how}", (*WORKER, "how", *ENDING)),
     "log.dropped": Event("error", "{count} log lines dropped: {reason}", ("count", "reason", "worker", "since", "bytes")),
     "control.denied": Event("warning", "control request {verb} denied for uid {uid}: {why}", ("verb", "uid", "gid", "pid", "why")),

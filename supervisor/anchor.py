@@ -1,0 +1,475 @@
+"""The anchor: parent and reaper of every process of a service, keeper of notes and descriptors.
+
+It decides nothing. It spawns what it is asked to, reaps every child and passes the exit on until it is acknowledged,
+keeps what the supervisor put there and replays it to the next supervisor, and restarts a supervisor that died or fell
+silent. Standard library only, one thread, no config, nothing that can block: if it dies, everything below it dies too.
+The protocol is in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections import deque
+from typing import Any
+
+from supervisor import kernel
+
+SILENT_AFTER = 2.0  # seconds without a beat before a supervisor is looked at, and killed unless it is starved
+STARTS_WITHIN = 15.0  # seconds a new supervisor may take to its first packet
+HOPELESS = 3  # failed first starts, with nothing supervised yet, before the service gives up
+PACKET = 1 << 18
+BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
+
+# The repository or site-packages folder this very code was imported from: -S leaves it out of sys.path.
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def boot(module: str, path: tuple[str, ...] = ()) -> str:
+    """The program text that runs `main` of one of our modules, wherever the package is installed; `path` comes first."""
+    paths = f"sys.path[:0] = {list(path)!r}; sys.path.append({ROOT!r})"
+    return f"import sys; {paths}; from {module} import main; sys.exit(main(sys.argv[1:]))"
+
+
+def command(config: str, log_format: str, name: str) -> tuple[list[str], dict[str, str]]:
+    """argv and environment that turn a process into the anchor of `config`."""
+    argv = [sys.executable, "-S", "-s", "-P", "-c", boot("supervisor.anchor"), config, log_format, name]
+    return argv, dict(os.environ)
+
+
+class Link:
+    """One end of a SEQPACKET pair to a supervisor; what cannot be sent now waits in order."""
+
+    def __init__(self, sock: socket.socket, poll: select.poll) -> None:
+        self.sock, self._poll = sock, poll
+        self._waiting: deque[tuple[bytes, list[int]]] = deque()
+        poll.register(sock, select.POLLIN)
+
+    def send(self, packet: dict[str, Any], fds: list[int] | None = None) -> None:
+        """Send or queue; a link whose other end is gone drops what it is given (its notes are kept elsewhere)."""
+        self._waiting.append((json.dumps(packet, separators=(",", ":")).encode(), fds or []))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits until the socket is full."""
+        while self._waiting:
+            data, fds = self._waiting[0]
+            try:
+                socket.send_fds(self.sock, [data], fds)
+            except BlockingIOError:
+                self._poll.modify(self.sock, select.POLLIN | select.POLLOUT)
+                return
+            except OSError:
+                self._waiting.clear()
+                break
+            self._waiting.popleft()
+        self._poll.modify(self.sock, select.POLLIN)
+
+    def close(self) -> None:
+        """Forget the other end."""
+        self._poll.unregister(self.sock)
+        self.sock.close()
+
+
+class Supervisor:
+    """A supervisor process as the anchor sees it."""
+
+    def __init__(self, pid: int, link: Link, errors: int | None) -> None:
+        self.pid, self.link, self.errors = pid, link, errors
+        self.started = self.heard = time.monotonic()
+        self.up = False  # has it ever said anything?
+        self.waited_s: float | None = None  # its run delay when it fell silent
+        self.leaving: int | None = None
+
+
+class Anchor:
+    """See the head of this file."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.argv = argv
+        self.instance = os.environ.get("INVOCATION_ID") or uuid.uuid4().hex
+        self.nonce = int.from_bytes(os.urandom(3), "big") or 1
+        self.notes: dict[str, tuple[Any, list[int]]] = {}
+        self.news: dict[int, dict[str, Any]] = {}  # exits and signals, until acknowledged
+        self.last_news = 0
+        self.resumes = -1
+        self.failures = 0
+        self.ever_up = False
+        self.active: Supervisor | None = None
+        self.candidate: Supervisor | None = None
+        self.restart_at: float | None = time.monotonic()
+        self.last_exit: dict[str, Any] = {}
+        self.poll = select.poll()
+        self.files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.files[1], self.files[1]))
+        self.wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self.poll.register(self.wake_r, select.POLLIN)
+        events_r, self.events_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.notes["events"] = (None, [events_r])
+        with contextlib.suppress(OSError):  # an unprivileged user may have used up the pages for large pipes
+            import fcntl  # noqa: PLC0415
+
+            fcntl.fcntl(self.events_w, fcntl.F_SETPIPE_SZ, 1 << 20)
+        self.lines: deque[bytes] = deque()
+        self.lines_bytes = self.lines_lost = 0
+        self.notify_to = os.environ.pop("NOTIFY_SOCKET", None)
+        self.watchdog_s = int(os.environ.pop("WATCHDOG_USEC", "0")) / 1e6
+        self.watchdog_at = 0.0
+
+    # -- spawning ---------------------------------------------------------------------------------------------------
+
+    def spawn(self, argv: list[str], env: dict[str, str], fds: list[int], number: int) -> int:
+        """Fork and exec; `fds` become 0, 1, 2 … of the child. A failing exec is seen as exit code 203."""
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            kernel.set_brand(kernel.brand(self.nonce, number))
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            for name in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(name, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.files)
+            # Out of the way first: a descriptor that is its own target or another's would be overwritten.
+            import fcntl  # noqa: PLC0415
+
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
+            for target, fd in enumerate(high):
+                os.dup2(fd, target)
+            os.closerange(len(fds), max(high, default=64) + 1)
+            os.execve(argv[0], argv, env)  # noqa: S606
+        except BaseException as error:  # noqa: BLE001 - the exit code tells the supervisor; nothing may return from here
+            os.write(2, f"anchor: cannot start {argv[:1]}: {error}\n".encode())
+        os._exit(203)
+
+    def start_supervisor(self, role: str) -> Supervisor:
+        """A new supervisor, the active one or a candidate for an upgrade; a candidate's errors go to a memfd."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # noqa: FBT003
+        errors = os.memfd_create("errors") if role == "candidate" else None
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        said = errors if errors is not None else 2
+        argv = [sys.executable, "-s", "-P", "-c", boot("supervisor.daemon"), *self.argv]
+        try:
+            pid = self.spawn(argv, dict(os.environ), [null, said, said, theirs.fileno()], 0)
+        finally:
+            os.close(null)
+            theirs.close()
+        started = Supervisor(pid, Link(ours, self.poll), errors)
+        started.link.send(
+            {
+                "op": "hello", "role": role, "instance_id": self.instance, "nonce": self.nonce, "anchor_pid": os.getpid(),
+                "resumes": self.resumes + (role == "candidate"), "after": self.last_exit, "systemd": bool(self.notify_to),
+            },
+            [1, 2],
+        )
+        return started
+
+    def replay(self, to: Supervisor) -> None:
+        """All notes, then all news not acknowledged, then `replayed`."""
+        for key in self.notes:
+            self.tell_note(to, key)
+        for news in self.news.values():
+            to.link.send(news)
+        to.link.send({"op": "replayed", "resumes": self.resumes, "after": self.last_exit})
+
+    def tell_note(self, to: Supervisor, key: str) -> None:
+        """One note with its descriptors; null if there is none."""
+        note, fds = self.notes.get(key, (None, []))
+        to.link.send({"op": "note", "key": key, "note": note, "known": key in self.notes}, fds)
+
+    # -- what a supervisor asks ---------------------------------------------------------------------------------------
+
+    def hear(self, who: Supervisor) -> None:
+        """Everything a supervisor has sent."""
+        while True:
+            try:
+                data, fds, flags, _ = socket.recv_fds(who.link.sock, PACKET, 253)
+            except (BlockingIOError, ConnectionError):
+                return
+            if not data:
+                return
+            who.heard, who.up, who.waited_s = time.monotonic(), True, None
+            head, _, raw = data.partition(b"\n")
+            packet = json.loads(head)
+            if flags & socket.MSG_CTRUNC:
+                packet = {"op": "truncated", "was": packet.get("op")}
+            self.obey(who, packet, raw, fds)
+
+    def obey(self, who: Supervisor, packet: dict[str, Any], raw: bytes, fds: list[int]) -> None:
+        """Carry out one packet; descriptors not kept in a note are closed."""
+        match packet["op"]:
+            case "beat":
+                if who is self.active:
+                    self.ever_up = True
+                    self.ping_watchdog()
+            case "commit":
+                self.commit(packet, raw, fds)
+                return
+            case "spawn":
+                try:
+                    pid = self.spawn(packet["argv"], packet["env"], fds, packet["number"])
+                    now = kernel.stat(pid)
+                    who.link.send({"op": "spawned", "key": packet["key"], "pid": pid, "start": now.start if now else 0})
+                except OSError as error:
+                    who.link.send({"op": "spawned", "key": packet["key"], "error": str(error)})
+            case "get":
+                for key in packet["keys"]:
+                    self.tell_note(who, key)
+            case "sync":
+                who.link.send({"op": "synced", "id": packet["id"]})
+            case "notify":
+                self.notify(packet["text"])
+            case "leave":
+                who.leaving = packet["code"]
+            case "upgrade" if self.candidate is None:
+                self.candidate = self.start_supervisor("candidate")
+                self.tell_note(self.candidate, "config")
+            case "able" if who is self.candidate and self.active is not None:
+                self.active.link.send({"op": "retire"})
+            case op:
+                who.link.send({"op": "fault", "why": f"not understood: {op}", "was": packet.get("was")})
+        for fd in fds:
+            os.close(fd)
+
+    def commit(self, packet: dict[str, Any], raw: bytes, fds: list[int]) -> None:
+        """One transaction: notes put and dropped, exits acknowledged, event lines written."""
+        given = iter(fds)
+        counts = dict(packet.get("fds", ()))
+        for key, note in packet.get("put", {}).items():
+            _, kept = self.notes.get(key, (None, []))
+            if key in counts:
+                for fd in kept:
+                    os.close(fd)
+                kept = [next(given) for _ in range(counts[key])]
+            self.notes[key] = (note, kept)
+        for key in packet.get("drop", ()):
+            for fd in self.notes.pop(key, (None, []))[1]:
+                os.close(fd)
+        for number in packet.get("ack", ()):
+            self.news.pop(number, None)
+        if raw:
+            self.log(raw)
+
+    # -- event lines ------------------------------------------------------------------------------------------------
+
+    def log(self, lines: bytes) -> None:
+        """Hand lines to the pump's pipe; what does not fit waits, what does not fit there is counted."""
+        if self.lines_bytes + len(lines) > BACKLOG:
+            self.lines_lost += lines.count(b"\n")
+        else:
+            self.lines.append(lines)
+            self.lines_bytes += len(lines)
+        self.write_lines()
+
+    def write_lines(self) -> None:
+        """Write until the pipe is full."""
+        while self.lines:
+            try:
+                written = os.write(self.events_w, self.lines[0])
+            except BlockingIOError:
+                break
+            self.lines_bytes -= written
+            rest = self.lines.popleft()[written:]
+            if rest:
+                self.lines.appendleft(rest)
+        if self.lines_lost and not self.lines:
+            lost, self.lines_lost = self.lines_lost, 0
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".000000Z"
+            text = f"{lost} log lines dropped: nobody read the events"
+            event = {"timestamp": stamp, "level": "error", "event": "log.dropped", "msg": text, "count": lost, "reason": "nobody read the events"}
+            self.log(json.dumps(event).encode() + b"\n")
+
+    # -- reaping ----------------------------------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        """Every child that ended, stopped or continued."""
+        want = os.WEXITED | os.WSTOPPED | os.WCONTINUED | os.WNOHANG
+        while True:
+            try:
+                seen = os.waitid(os.P_ALL, 0, want | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if seen is None:
+                return
+            pid, code = seen.si_pid, seen.si_code
+            start = now.start if (now := kernel.stat(pid)) else 0  # a zombie still has its start time
+            if code in (os.CLD_STOPPED, os.CLD_CONTINUED, os.CLD_TRAPPED):
+                os.waitid(os.P_PID, pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+                if self.active:
+                    op = "continued" if code == os.CLD_CONTINUED else "stopped"
+                    self.active.link.send({"op": op, "pid": pid, "start": start, "signal": seen.si_status})
+                continue
+            _, status, usage = os.wait4(pid, 0)
+            self.passed_on(pid, start, status, usage)
+
+    def passed_on(self, pid: int, start: int, status: int, usage: resource.struct_rusage) -> None:
+        """An exit is news for the supervisor, unless it is the supervisor's own."""
+        for who in (self.active, self.candidate):
+            if who and who.pid == pid:
+                self.hear(who)  # its last words count
+                self.supervisor_ended(who, status)
+                return
+        rusage = {"utime_s": usage.ru_utime, "stime_s": usage.ru_stime, "maxrss_bytes": usage.ru_maxrss * 1024}
+        self.tell({"op": "exit", "pid": pid, "start": start, "status": status, "rusage": rusage, "at": time.monotonic()})
+
+    def tell(self, news: dict[str, Any]) -> None:
+        """News is kept until it is acknowledged, whichever supervisor hears it."""
+        self.last_news += 1
+        self.news[self.last_news] = news = {**news, "id": self.last_news}
+        if self.active:
+            self.active.link.send(news)
+
+    # -- the supervisor's lives -------------------------------------------------------------------------------------
+
+    def supervisor_ended(self, who: Supervisor, status: int) -> None:
+        """Start the next one, promote the candidate, or leave with the code we were told to leave with."""
+        who.link.close()
+        if who is self.candidate:
+            self.candidate = None
+            why = self.errors_of(who) or describe(status)
+            if self.active:
+                self.active.link.send({"op": "upgrade_failed", "why": why})
+            return
+        self.active = None
+        if who.leaving is not None:
+            self.leave(who.leaving)
+        retired = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+        self.last_exit = {"how": "upgrade" if retired and self.candidate else describe(status), "status": status, "at": time.monotonic()}
+        lived = time.monotonic() - who.started
+        self.failures = 0 if lived > 10.0 or retired else self.failures + 1
+        if not self.ever_up and self.failures >= HOPELESS:
+            self.leave(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
+        delay = 0.0 if self.failures <= 1 else min(0.1 * 2.0 ** (self.failures - 2), 5.0)
+        if self.candidate and self.candidate.up:
+            self.promote()
+        else:
+            self.restart_at = time.monotonic() + delay
+
+    def promote(self) -> None:
+        """The candidate becomes the supervisor."""
+        self.active, self.candidate = self.candidate, None
+        assert self.active is not None
+        self.resumes += 1
+        self.replay(self.active)
+
+    def errors_of(self, who: Supervisor) -> str:
+        """The last line a candidate wrote to its stderr."""
+        if who.errors is None:
+            return ""
+        size = os.fstat(who.errors).st_size
+        text = os.pread(who.errors, 4096, max(0, size - 4096)).decode("utf-8", "replace").strip()
+        os.close(who.errors)
+        return text.rpartition("\n")[2]
+
+    def check_supervisors(self, now: float) -> None:
+        """Kill a supervisor that fell silent, unless it only wanted CPU and did not get it."""
+        for who in (self.active, self.candidate):
+            if who is None or now - who.heard < (SILENT_AFTER if who.up else STARTS_WITHIN):
+                continue
+            if who is self.candidate and who.up:
+                continue  # it waits for the old one to leave
+            delay = kernel.run_delay_s(who.pid)
+            starved = who.waited_s is not None and delay is not None and delay - who.waited_s > SILENT_AFTER / 4
+            if (who.waited_s is None or starved) and now - who.heard < 5 * SILENT_AFTER and not self.is_stopped(who):
+                # Looked at once more, a little later: a loaded machine is no reason to restart.
+                if who.waited_s is None:
+                    who.waited_s = delay or 0.0
+                    who.heard += SILENT_AFTER / 2
+                continue
+            os.kill(who.pid, signal.SIGKILL)  # our own child, not reaped yet: the pid cannot be another's
+            who.heard = now
+
+    def is_stopped(self, who: Supervisor) -> bool:
+        now = kernel.stat(who.pid)
+        return now is not None and now.state in "Tt"
+
+    # -- systemd ----------------------------------------------------------------------------------------------------
+
+    def notify(self, text: str) -> None:
+        """Pass a datagram on to systemd, which listens to its main process only."""
+        if not self.notify_to:
+            return
+        address = "\0" + self.notify_to[1:] if self.notify_to.startswith("@") else self.notify_to
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock, contextlib.suppress(OSError):
+            sock.sendto(text.encode(), address)
+
+    def ping_watchdog(self) -> None:
+        """systemd's watchdog is fed by the supervisor's beats: no progress below, no ping above."""
+        now = time.monotonic()
+        if self.watchdog_s and now >= self.watchdog_at:
+            self.watchdog_at = now + self.watchdog_s / 3
+            self.notify("WATCHDOG=1")
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def leave(self, code: int) -> None:
+        """Nothing of ours stays behind."""
+        spare = frozenset({os.getpid()})
+        deadline = time.monotonic() + 2.0
+        while kernel.kill_branded(self.nonce, spare=spare) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os._exit(code)
+
+    def on_signals(self) -> None:
+        """SIGCHLD is ours; the others are news."""
+        with contextlib.suppress(BlockingIOError):
+            for number in os.read(self.wake_r, 4096):
+                if number == signal.SIGCHLD:
+                    continue
+                self.tell({"op": "signal", "name": signal.Signals(number).name})
+        self.reap()
+
+    def turn(self) -> None:
+        """One turn of the loop."""
+        now = time.monotonic()
+        if self.restart_at is not None and now >= self.restart_at:
+            self.restart_at = None
+            self.resumes += 1
+            self.active = self.start_supervisor("active")
+            self.replay(self.active)
+        self.check_supervisors(now)
+        wait = 1.0 if self.restart_at is None else max(0.0, self.restart_at - now)
+        if self.lines:
+            self.poll.register(self.events_w, select.POLLOUT)
+        ready = self.poll.poll(min(wait, 0.5) * 1000)
+        if self.lines:
+            self.poll.unregister(self.events_w)
+            self.write_lines()
+        for fd, event in ready:
+            if fd == self.wake_r:
+                self.on_signals()
+            for who in (self.active, self.candidate):
+                if who and who.link.sock.fileno() == fd:
+                    if event & select.POLLOUT:
+                        who.link.flush()
+                    if event & (select.POLLIN | select.POLLHUP):
+                        self.hear(who)
+
+
+def describe(status: int) -> str:
+    """An exit status in words: "exit code 1", "SIGKILL"."""
+    if os.WIFSIGNALED(status):
+        return signal.strsignal(os.WTERMSIG(status)) or f"signal {os.WTERMSIG(status)}"
+    return f"exit code {os.WEXITSTATUS(status)}"
+
+
+def main(argv: list[str]) -> int:
+    """Be the anchor until told to leave."""
+    kernel.become_subreaper()
+    kernel.name_process("nl-anchor")
+    anchor = Anchor(argv)
+    while True:
+        anchor.turn()

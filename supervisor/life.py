@@ -1,0 +1,299 @@
+"""One life of a worker: spawned (or adopted, or taken from the shelf), ready, beating, ended, reaped, swept.
+
+`live` returns only when the process is dead and nothing it started is left, however it was cancelled. It decides nothing
+about what comes next: it gives an Ending, and the keeper judges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor import forensics
+from supervisor.order import order
+from supervisor.phase import Phase
+from supervisor.readiness import Readiness
+from supervisor.spec import Ending, Result
+from supervisor.standby import output_of
+from supervisor.vigil import Watch
+from workers import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervisor.process import Exit, Orphan, Process
+    from supervisor.worker import Worker
+
+SPAWN_TRIES = 3  # times a spawn that never happened (its template died) is asked for again
+BORN_WITHIN = 5.0  # seconds a template may take over a spawn that is to be put down again
+VIOLATIONS_TOLD = 3  # a worker that talks nonsense is told of so often …
+VIOLATIONS_BORNE = 100  # … and put down after so many lines of it
+
+
+class Fault(NamedTuple):
+    """Why we end a life that has not ended by itself."""
+
+    result: Result
+    why: str
+    late_s: float = 0.0
+    state: str = ""
+
+
+class Life:
+    """The life that a Worker has at the moment."""
+
+    def __init__(self, worker: Worker, observed: Callable[[Phase], None]) -> None:
+        self.worker, self.host, self.spec = worker, worker.host, worker.spec
+        self.observed = observed
+        self.process: Process | None = None
+        self.watch: Watch | None = None
+        self.readiness: Readiness | None = None
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[Fault | None] = self._loop.create_future()
+        self._violations = 0
+        self._orphans: list[Orphan] = []
+
+    # -- the whole of it ----------------------------------------------------------------------------------------------
+
+    async def run(self, adopted: Process | None) -> Ending:
+        """From the first moment to the last."""
+        fault: Fault | None = None
+        asked = False
+        for attempt in range(SPAWN_TRIES):
+            try:
+                self._begin(adopted)
+            except OSError as error:
+                return self._stillborn(f"cannot be spawned: {error}")
+            assert self.process is not None
+            asked, fault = await self._until_over(self.process)
+            seen = await self._wind_up(self.process, asked=asked, fault=fault)
+            adopted = None
+            if seen.status is not None or asked or fault is not None:
+                return self._ending(self.process, seen, asked=asked, fault=fault)
+            if self.process.refused:
+                self.host.processes.nursery.refuse(self.spec.template)
+            if attempt < SPAWN_TRIES - 1:
+                self.host.processes.forget(self.process)
+                self._over = self._loop.create_future()
+        return self._ending(self.process, seen, asked=False, fault=Fault(Result.RESOURCES, "its template died before it was born"))
+
+    def _begin(self, adopted: Process | None) -> None:
+        self.observed(Phase.STARTING)
+        taken = adopted or self.worker.take_standby()
+        self.process = process = taken or self._spawn()
+        self.worker.life = self
+        self.readiness = Readiness(self)
+        process.heard = self._heard
+        process.exit.add_done_callback(lambda _: self.end(None))
+        if adopted is None and taken is not None:
+            self._announce_spawned("standby")
+        if taken is not None and process.go_fd is not None:
+            self._go(process)
+        if process.note.get("ready_at") is not None:
+            self.host.processes.unlisten(process)
+            self.observed(Phase.READY)
+            self._watch()
+            return
+        self.host.processes.listen(process)
+        if not process.exit.done():
+            self.readiness.expect()
+
+    def _spawn(self) -> Process:
+        worker, spec = self.worker, self.spec
+        request = order(
+            spec, name=worker.name, replica=worker.replica, standby=False, env=self.host.environment, path=self.host.path,
+            notify=worker.notify_path(),
+        )
+        label = {"worker": worker.name, "output": output_of(spec)}
+        note = {"life": worker.name, "stacks": spec.target is not None, "began_at": time.monotonic(), "fingerprint": worker.fingerprint}
+        return self.host.processes.spawn(worker.name, request, spec.template, label, note)
+
+    def _go(self, process: Process) -> None:
+        """Tell a standby who it is. Said again by a supervisor that does not know whether an earlier one did."""
+        assert process.go_fd is not None
+        env = {"NINELIVES_NAME": self.worker.name, "NINELIVES_REPLICA": str(self.worker.replica)}
+        line = wire.encode_go(wire.Go(self.worker.name, self.worker.replica, self.worker.cpus(), env))
+        self.host.ledger.flush()  # the note that it is ours comes before it runs
+        with contextlib.suppress(OSError):  # it died waiting: its exit tells
+            os.write(process.go_fd, line)
+        os.close(process.go_fd)
+        process.go_fd = None
+
+    def end(self, fault: Fault | None) -> None:
+        """It is over: the process has ended (None), or shall."""
+        if not self._over.done():
+            self._over.set_result(fault)
+
+    async def _until_over(self, process: Process) -> tuple[bool, Fault | None]:
+        if process.exit.done():
+            self.end(None)
+        try:
+            return False, await asyncio.shield(self._over)
+        except asyncio.CancelledError:
+            return True, None
+
+    # -- what it says -------------------------------------------------------------------------------------------------
+
+    def _heard(self, message: wire.Message | wire.Violation) -> None:
+        assert self.readiness is not None
+        if isinstance(message, wire.Violation):
+            if not self.readiness.newline():
+                self._violated(message)
+            return
+        process = self.process
+        assert process is not None
+        if message.kind == "hello":
+            if "heart" not in process.note:
+                process.note["heart"] = False
+                self._announce_spawned("exec" if self.spec.template in self.host.processes.nursery.refusing else self.spec.template)
+                self._note()
+            process.note["heart"] = message.fields["heart"]
+        elif message.kind == "failed":
+            process.note["failed"] = f"{message.fields['what']}: {message.fields['error']}"
+        if self.watch is not None:
+            self.watch.heard(message)
+        self.readiness.heard(message)
+
+    def _violated(self, violation: wire.Violation) -> None:
+        self._violations += 1
+        if self._violations <= VIOLATIONS_TOLD:
+            self._say("worker.protocol_violated", why=violation.why, sample=violation.sample.decode("utf-8", "backslashreplace"), count=self._violations)
+        if self._violations == VIOLATIONS_BORNE:
+            self.end(Fault(Result.PROTOCOL, f"{self._violations} lines of nonsense on its pipe, the last: {violation.why}"))
+
+    def ready(self) -> None:
+        """It has shown that it is ready, the way its spec says."""
+        process = self.process
+        if process is None or process.note.get("ready_at") is not None or self._over.done():
+            return
+        now = time.monotonic()
+        process.note["ready_at"] = now
+        self.host.processes.unlisten(process)
+        status = self.readiness.status if self.readiness else None
+        self._say("worker.ready", ready_s=round(now - process.note["began_at"], 6), status=status)
+        self._note()
+        self.observed(Phase.READY)
+        self._watch()
+        self.worker.refill()
+
+    def _watch(self) -> None:
+        if self.spec.beat_within is None or self.process is None:
+            return
+        self.watch = Watch(self.process, self.spec.beat_within, self._hung, self._starved)
+        self.host.vigil.keep(self.watch)
+
+    def _starved(self, silent: float, waited: float) -> None:
+        self._say("worker.starved", silent_s=round(silent, 3), waited_s=round(waited, 3))
+
+    def _hung(self, why: str, late: float, state: str) -> None:
+        self.end(Fault(Result.WATCHDOG, why, late, state))
+
+    # -- the end of it ------------------------------------------------------------------------------------------------
+
+    async def _wind_up(self, process: Process, *, asked: bool, fault: Fault | None) -> Exit:
+        """Dead, reaped and swept when this returns; a cancellation waits until then."""
+        if self.readiness is not None:
+            self.readiness.close()
+        if self.watch is not None:
+            self.watch.active = False
+        work = self._loop.create_task(self._put_down(process, asked=asked, fault=fault))
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(work)
+        return work.result()
+
+    async def _put_down(self, process: Process, *, asked: bool, fault: Fault | None) -> Exit:
+        if not process.exit.done():
+            if fault is not None:
+                await self._kill_faulty(process, fault)
+            elif asked:
+                await self._terminate(process)
+        seen = await process.exit
+        self._orphans = await self.host.processes.sweep(process)
+        return seen
+
+    async def _kill_faulty(self, process: Process, fault: Fault) -> None:
+        """A worker that hangs will not listen to TERM: its stacks are taken, then it is killed."""
+        stack = await forensics.take_stacks(self.host.processes, process) if fault.state != "stopped" else None
+        watch = self.watch
+        if fault.result is Result.WATCHDOG:
+            self._say(
+                "worker.hung", why=fault.why, late_s=round(fault.late_s, 4), state=fault.state, stack=stack,
+                silent_s=round(time.monotonic() - watch.last, 3) if watch else None,
+                progress=watch.progress if watch else None, status=watch.status if watch else None,
+            )
+        self.observed(Phase.STOPPING)
+        self._say("worker.stopping", reason=fault.why)
+        await self._kill(process)
+
+    async def _terminate(self, process: Process) -> None:
+        """TERM to all of it, its grace, KILL to all of it."""
+        self.observed(Phase.STOPPING)
+        self._say("worker.stopping", reason="asked")
+        await self._born(process)
+        self.host.processes.signal_tree(process, signal.SIGTERM)
+        self.host.processes.signal_tree(process, signal.SIGCONT)  # a stopped process hears TERM only when continued
+        await asyncio.wait([process.exit, self.worker.impatience()], timeout=self.spec.grace, return_when=asyncio.FIRST_COMPLETED)
+        if not process.exit.done():
+            self._say("worker.killed", grace_s=self.spec.grace)
+            await self._kill(process)
+
+    async def _kill(self, process: Process) -> None:
+        """KILL, until it is reaped."""
+        await self._born(process)
+        while not process.exit.done():
+            self.host.processes.signal_tree(process, signal.SIGKILL)
+            await asyncio.wait([process.exit], timeout=0.1)
+
+    async def _born(self, process: Process) -> None:
+        """Asked for and not born yet: wait for its hello. A template that does not get round to it is hung, and killed."""
+        deadline = self._loop.time() + BORN_WITHIN
+        while process.pid is None and not process.exit.done():
+            if self._loop.time() > deadline:
+                self.host.processes.nursery.kill(self.spec.template)
+                deadline += BORN_WITHIN
+            await asyncio.wait([process.exit], timeout=0.005)
+
+    def _ending(self, process: Process, seen: Exit, *, asked: bool, fault: Fault | None) -> Ending:
+        for orphan in self._orphans:
+            self._say("worker.orphan_swept", orphan_pid=orphan.pid, command=orphan.command)
+        note = process.note
+        ready_at = note.get("ready_at")
+        told = forensics.decode(seen.status) if seen.status is not None else None
+        failed = note.get("failed")
+        if fault is not None:
+            result = fault.result
+        elif failed is not None or told is None:
+            result = Result.SUCCESS if asked and told is None else Result.RESOURCES
+        else:
+            result = told.result
+        return Ending(
+            worker=self.worker.name, spawn_id=process.spawn_id, pid=process.pid, result=result,
+            exit_kind=told.kind if told else None, exit_code=told.code if told else None, signal=told.signal if told else None,
+            asked=asked, was_ready=ready_at is not None, uptime_s=round(seen.at - note["began_at"], 6),
+            ready_s=round(seen.at - ready_at, 6) if ready_at is not None else 0.0, ended_at=seen.at,
+            detect_s=round(fault.late_s if fault else time.monotonic() - seen.at, 6), rusage=seen.rusage,
+            why=fault.why if fault else failed, stack=forensics.stack(process), exit_id=seen.id,
+        )
+
+    def _stillborn(self, why: str) -> Ending:
+        now = time.monotonic()
+        return Ending(worker=self.worker.name, spawn_id=f"{self.worker.name}#0", result=Result.RESOURCES, ended_at=now, why=why)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    def _announce_spawned(self, source: str) -> None:
+        self._say("worker.spawned", **{"from": source})
+
+    def _say(self, event: str, **fields: object) -> None:
+        process = self.process
+        assert process is not None
+        self.host.announce(event, worker=self.worker.name, spawn_id=process.spawn_id, pid=process.pid, **fields)
+
+    def _note(self) -> None:
+        assert self.process is not None
+        self.host.ledger.put(f"spawn/{self.process.spawn_id}", self.process.note)

@@ -1,0 +1,132 @@
+"""The pump as the supervisor sees it: it is told of every output pipe, and tells when one is read to its end.
+
+Output pipes belong to the anchor's notes (`output/SPAWN`), so they outlive both of us. A new pump is told of all of them
+again; a pump that knows one already ignores that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from supervisor.aide import Aide
+
+if TYPE_CHECKING:
+    import socket
+
+    from supervisor.ledger import Ledger
+
+SILENT_AFTER = 5.0  # seconds without a beat after which a pump is hung
+STORE = "pump/store"
+
+
+class Outlet(Aide):
+    """Starts the pump, hands it pipes and clients, survives it."""
+
+    key = "pump"
+    flags = ("-S", "-s", "-P")
+
+    def __init__(
+        self, ledger: Ledger, *, stdio: tuple[int, int], arguments: list[str], env: dict[str, str], events_fd: int,
+    ) -> None:
+        super().__init__(ledger, stdio)
+        self._arguments, self._env, self._events_fd = arguments, env, events_fd
+        self._store: list[int] = []
+        self.outputs: dict[str, dict[str, Any]] = {}  # spawn id -> {"label": …, "open": ["out", "err"]}
+        self._stopping = False
+
+    def program(self) -> tuple[str, list[str], dict[str, str], list[int]]:
+        """The same journal, inbox and private pipe for every pump: what one leaves unfinished the next completes."""
+        if not self._store:
+            read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            self._store = [os.memfd_create("journal"), os.memfd_create("inbox"), read, write]
+            self.ledger.put(STORE, None, [os.dup(fd) for fd in self._store])
+        more = [os.dup(self._events_fd), *(os.dup(fd) for fd in self._store)]
+        return "supervisor.pump.__main__", self._arguments, self._env, more
+
+    def remember_store(self, fds: list[int]) -> None:
+        """The store an earlier supervisor made."""
+        self._store = fds
+
+    def start(self) -> None:
+        """A new pump is told of every pipe that is still open; what it is told waits in its channel."""
+        super().start()
+        self.tell_all()
+
+    def tell_all(self) -> None:
+        """Every output pipe there is, fetched from the anchor's notes."""
+        for spawn_id in self.outputs:
+            self._loop.create_task(self._tell_again(spawn_id))
+
+    async def _tell_again(self, spawn_id: str) -> None:
+        _, fds = await self.ledger.get(f"output/{spawn_id}")
+        if len(fds) == 2 and spawn_id in self.outputs:
+            self._add(spawn_id, fds[0], fds[1])
+        else:
+            for fd in fds:
+                os.close(fd)
+
+    def add(self, spawn_id: str, label: dict[str, Any], out: int, err: int) -> None:
+        """Read these two pipes from now on; they are given away."""
+        self.outputs[spawn_id] = {"label": label, "open": ["out", "err"]}
+        self.ledger.put(f"output/{spawn_id}", self.outputs[spawn_id], [os.dup(out), os.dup(err)])
+        self._add(spawn_id, out, err)
+
+    def _add(self, spawn_id: str, out: int, err: int) -> None:
+        for name, stream, fd in (("out", "stdout", out), ("err", "stderr", err)):
+            if self.channel is None or name not in self.outputs[spawn_id]["open"]:
+                os.close(fd)
+                continue
+            label = self.outputs[spawn_id]["label"]
+            packet = {"kind": "add", "source": f"{spawn_id}/{name}", "stream": stream, **label}
+            self.channel.send(msgspec.json.encode(packet), [fd])
+
+    def label(self, spawn_id: str, label: dict[str, Any]) -> None:
+        """What this spawn writes belongs to another name from now on (a standby that took over)."""
+        known = self.outputs.get(spawn_id)
+        if known is None:
+            return
+        known["label"] = {**known["label"], **label}
+        self.ledger.put(f"output/{spawn_id}", known)
+        if self.channel is not None:
+            for name in ("out", "err"):
+                self.channel.send(msgspec.json.encode({"kind": "label", "source": f"{spawn_id}/{name}", **known["label"]}))
+
+    def received(self, data: bytes, fds: list[int]) -> None:
+        """`eof`: everything a pipe ever carried is committed."""
+        super().received(data, fds)
+        packet = msgspec.json.decode(data)
+        if packet.get("kind") != "eof":
+            return
+        spawn_id, _, name = packet["source"].rpartition("/")
+        known = self.outputs.get(spawn_id)
+        if known is None or name not in known["open"]:
+            return
+        known["open"].remove(name)
+        if known["open"]:
+            self.ledger.put(f"output/{spawn_id}", known)
+        else:
+            del self.outputs[spawn_id]
+            self.ledger.drop(f"output/{spawn_id}")
+
+    def follow(self, sock: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
+        """Give a client's socket to the pump, which serves it from now on."""
+        fd = sock.detach()
+        if self.channel is None:
+            os.close(fd)
+            return
+        self.channel.send(msgspec.json.encode({"kind": "follow", "filter": wanted, "follow": follow}), [fd])
+
+    def finish(self) -> None:
+        """Write out everything, then end."""
+        self.wanted = False
+        if self.channel is not None:
+            self.channel.send(msgspec.json.encode({"kind": "stop"}))
+
+    def is_hung(self) -> bool:
+        """Has it been silent too long?"""
+        self._read_beats()
+        return self.ready and time.monotonic() - self.heard_at > SILENT_AFTER

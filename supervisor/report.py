@@ -1,0 +1,107 @@
+"""What the service tells of itself: `status`, and the sentence systemd shows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from supervisor import notify
+from supervisor.phase import Phase, Want
+from supervisor.spec import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from supervisor.account import Account
+    from supervisor.keeper import Keeper
+    from supervisor.roster import Roster
+
+NAMED = 5  # workers named in the sentence, for each phase that is not `ready`
+TOLD_EVERY = 0.5  # seconds between two sentences to systemd
+PATIENCE = 30.0  # seconds systemd is asked for, each time something made progress
+
+
+def sentence(keepers: Iterable[Keeper]) -> str:
+    """ "41 of 42 ready, 1 quarantined: mailer"."""
+    wanted = [keeper for keeper in keepers if keeper.want is Want.UP and keeper.verdict is not Verdict.DONE]
+    ready = sum(keeper.phase is Phase.READY for keeper in wanted)
+    parts = [f"{ready} of {len(wanted)} ready"]
+    for phase in (Phase.QUARANTINED, Phase.BACKING_OFF, Phase.STARTING, Phase.WAITING, Phase.STOPPING):
+        named = [keeper.name for keeper in wanted if keeper.phase is phase]
+        if named:
+            more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+            parts.append(f"{len(named)} {phase.value.replace('_', ' ')}: {', '.join(named[:NAMED])}{more}")
+    failed = [keeper.name for keeper in wanted if keeper.verdict is Verdict.FAILED and keeper.phase is Phase.DOWN]
+    if failed:
+        parts.append(f"{len(failed)} failed: {', '.join(failed[:NAMED])}")
+    return ", ".join(parts)
+
+
+def show_worker(keeper: Keeper, facts: dict[str, Any]) -> dict[str, Any]:
+    """One row of `status --json`."""
+    return {
+        "worker": keeper.name, "want": str(keeper.want), "phase": str(keeper.phase), "pid": facts["pid"], "spawn_id": facts["spawn_id"],
+        "uptime_s": facts["uptime_s"], "restarts": keeper.restarts, "streak": keeper.streak, "standbys": facts["standbys"],
+        "beat_age_s": facts["beat_age_s"], "rss_bytes": facts["rss_bytes"], "cpu_s": facts["cpu_s"],
+        "last_ending": show_ending(keeper), "verdict": keeper.verdict, "progress": facts["progress"], "status": facts["status"],
+        "group": keeper.above.name if keeper.above is not None else None,
+    }
+
+
+def show_ending(keeper: Account) -> dict[str, Any] | None:
+    """How it last ended, without what is only ours."""
+    if keeper.last_ending is None:
+        return None
+    ending: dict[str, Any] = msgspec.to_builtins(keeper.last_ending)
+    return {key: ending[key] for key in ("spawn_id", "result", "exit_kind", "exit_code", "signal", "asked", "uptime_s", "why")}
+
+
+def show_group(keeper: Keeper, strategy: str) -> dict[str, Any]:
+    """One group."""
+    return {
+        "group": keeper.name, "strategy": strategy, "phase": str(keeper.phase), "want": str(keeper.want), "streak": keeper.streak,
+        "members": [member.name for member in keeper.child.members], "verdict": keeper.verdict,
+    }
+
+
+class Herald:
+    """Tells systemd: READY once everybody who should be up is settled, the sentence when it changes, and that we progress."""
+
+    def __init__(self, roster: Roster, send: Callable[[str], None], all_settled: Callable[[], None]) -> None:
+        self._roster, self._send, self._all_settled = roster, send, all_settled
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._said = ""
+        self.ready = False
+        self.reloading = False
+
+    def changed(self) -> None:
+        """Something changed: say so soon."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(0.02 if not self.ready else TOLD_EVERY, self._tell)
+
+    def close(self) -> None:
+        """Nothing more is told."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(1e9, lambda: None)  # `changed` finds it taken
+
+    def _tell(self) -> None:
+        self._timer = None
+        said = sentence(self._roster.keepers.values())
+        if not self.ready:
+            if self._is_settled():
+                self.ready = True
+                self._all_settled()
+                self._send(notify.ready(said))
+            else:
+                # Called after changes only: that is the progress for which systemd is asked to be patient.
+                self._send(notify.extend(PATIENCE) + "\n" + notify.status(said))
+        elif said != self._said:
+            self._send(notify.status(said))
+        self._said = said
+
+    def _is_settled(self) -> bool:
+        return all(keeper.settled or keeper.want is Want.DOWN for keeper in self._roster.keepers.values())

@@ -1,0 +1,146 @@
+"""Standbys: workers that have done everything but start their main function, waiting for a `go`.
+
+One shelf per spec, shared by its replicas. A standby is taken at once and replaced later, off the critical path; one that
+dies waiting is replaced more and more slowly, because nobody is waiting for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+from supervisor import forensics
+from supervisor.order import order
+from workers.wire import Message, Violation
+
+if TYPE_CHECKING:
+    from supervisor.host import Host
+    from supervisor.process import Process
+    from supervisor.spec import ChildSpec
+
+REFILL_AFTER = 0.02  # seconds: the worker that took the last one comes first
+SLOWEST = 30.0
+
+
+class Shelf:
+    """The standbys of one spec."""
+
+    def __init__(self, host: Host, spec: ChildSpec) -> None:
+        self._host, self.spec = host, spec
+        self._loop = asyncio.get_running_loop()
+        self._standbys: dict[Process, bool] = {}  # -> has it said `prepared`?
+        self._failures = 0
+        self._refill: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def prepared(self) -> int:
+        """How many could take over now."""
+        return sum(self._standbys.values())
+
+    def fill(self, after: float = REFILL_AFTER) -> None:
+        """Have as many as the spec says, soon."""
+        if self._refill is None and not self._closed and len(self._standbys) < self.spec.standby:
+            self._refill = self._loop.call_later(after, self._spawn_one)
+
+    def _spawn_one(self) -> None:
+        self._refill = None
+        if self._closed or len(self._standbys) >= self.spec.standby:
+            return
+        host, spec = self._host, self.spec
+        request = order(
+            spec, name=spec.name, replica=0, standby=True, env=host.environment, path=host.path, notify=None,
+        )
+        label = {"worker": spec.name, "output": output_of(spec)}
+        try:
+            process = host.processes.spawn(spec.name, request, spec.template, label, {"standby": spec.name, "stacks": spec.target is not None})
+        except OSError:
+            self._later()
+            return
+        self.keep(process)
+        self.fill(0.0)
+
+    def keep(self, process: Process) -> None:
+        """Watch over one that was spawned, by us or by an earlier supervisor."""
+        self._standbys[process] = bool(process.note.get("prepared"))
+        process.heard = lambda message: self._heard(process, message)
+        process.exit.add_done_callback(lambda _: self._ended(process))
+
+    def take(self) -> Process | None:
+        """One that is ready to go, which is no longer a standby; None if there is none."""
+        for process, prepared in self._standbys.items():
+            if prepared and not process.exit.done():
+                del self._standbys[process]
+                return process
+        return None
+
+    def close(self) -> None:
+        """Put all of them down; they have nothing to lose."""
+        self._closed = True
+        if self._refill is not None:
+            self._refill.cancel()
+            self._refill = None
+        for process in list(self._standbys):
+            self._host.processes.signal_tree(process, signal.SIGKILL)
+
+    async def closed(self) -> None:
+        """Wait until none of them is left."""
+        self.close()
+        while self._standbys or self._tasks:
+            waiting = [asyncio.ensure_future(asyncio.shield(process.exit)) for process in self._standbys]
+            await asyncio.wait([*waiting, *self._tasks])
+            await asyncio.sleep(0)
+
+    def _heard(self, process: Process, message: Message | Violation) -> None:
+        if isinstance(message, Violation) or process not in self._standbys:
+            return
+        if message.kind == "hello":
+            process.note["heart"] = message.fields["heart"]
+            if self._closed:  # it was born after it was put down
+                self._host.processes.signal_tree(process, signal.SIGKILL)
+        elif message.kind == "failed":
+            process.note["failed"] = f"{message.fields['what']}: {message.fields['error']}"
+        elif message.kind == "prepared":
+            self._standbys[process] = True
+            self._failures = 0
+            process.note["prepared"] = True
+            self._host.processes.unlisten(process)
+            self._host.ledger.put(f"spawn/{process.spawn_id}", process.note)
+            self._host.announce("standby.ready", worker=self.spec.name, spawn_id=process.spawn_id, pid=process.pid)
+
+    def _ended(self, process: Process) -> None:
+        if process not in self._standbys:
+            return  # it was taken: its life tells of its end
+        task = self._loop.create_task(self._bury(process))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bury(self, process: Process) -> None:
+        del self._standbys[process]
+        seen = process.exit.result()
+        await self._host.processes.sweep(process)
+        if seen.status is not None and not self._closed:
+            told = forensics.decode(seen.status)
+            self._host.announce(
+                "standby.ended", worker=self.spec.name, spawn_id=process.spawn_id, pid=process.pid, how=str(told),
+                exit_kind=told.kind, exit_code=told.code, signal=told.signal, result=str(told.result),
+                why=process.note.get("failed"), stack=forensics.stack(process),
+            )
+        if process.refused:
+            self._host.processes.nursery.refuse(self.spec.template)
+        if seen.id is not None:
+            self._host.ledger.ack(seen.id)
+        self._host.processes.forget(process)
+        self._later()
+
+    def _later(self) -> None:
+        self._failures += 1
+        self.fill(0.0 if self._failures == 1 else min(0.1 * 2.0**self._failures, SLOWEST))
+
+
+def output_of(spec: ChildSpec) -> dict[str, object]:
+    """The Output noun as the pump is told it."""
+    output = spec.output
+    return {name: getattr(output, name) for name in output.__struct_fields__}
