@@ -49,5 +49,5 @@ S
 exec /lib/systemd/systemd --unit=rig.target --show-status=0 --log-target=journal
 INIT
 chmod +x "$work/init"
-TMPDIR=$work exec linux.uml root=/dev/root rootfstype=hostfs rootflags=/ ro mem=1G \
+HOME=$work TMPDIR=$work exec linux.uml panic=-1 root=/dev/root rootfstype=hostfs rootflags=/ ro mem=1G \
     init="$work/init" con=null con0=fd:0,fd:1 quiet </dev/null > "$out/console" 2>&1
