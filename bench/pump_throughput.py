@@ -1,6 +1,6 @@
 """How many lines of 100 bytes a second the pump takes, to a pipe with a reader, to /dev/null and to a file.
 
-    python bench/pump_throughput.py [LINES]
+python bench/pump_throughput.py [LINES]
 """
 
 from __future__ import annotations

@@ -48,7 +48,10 @@ class Follower:
             for key, name in (("event", "events"), ("worker", "worker"), ("stream", "stream"))
             if wanted.get(name) is not None
         }
-        names = (wanted.get("events"), wanted.get("worker"))  # a plain name must stand in the line: no need to parse others
+        names = (
+            wanted.get("events"),
+            wanted.get("worker"),
+        )  # a plain name must stand in the line: no need to parse others
         self.needles = [f'"{name}"'.encode() for name in names if name and re.fullmatch(r"[\w.-]+", name, re.ASCII)]
         self.grep = re.compile(wanted["grep"]) if wanted.get("grep") is not None else None
         last = wanted.get("last")
@@ -141,7 +144,7 @@ class Followers:
         """Take over a client's connection."""
         try:
             follower = Follower(self.journal, client, wanted, follow=follow)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a bad pattern, glob or number: the client is told)
             with contextlib.suppress(OSError):
                 client.send(json.dumps({"event": "log.dropped", "msg": f"bad filter: {error}"}).encode() + b"\n")
             client.close()

@@ -136,8 +136,7 @@ class Journal:
     # -- the inbox
 
     def receive(self, slot: int, fd: int, most: int) -> bytes | None:
-        """Move at most `most` bytes from a pipe through the inbox; b"" at its end, None when there is nothing
-        now.
+        """Take at most `most` bytes from a pipe through the inbox; b"" at its end, None if it is empty.
 
         The kernel empties the pipe and extends the inbox in one go, so the inbox's size says what was taken
         even if we are killed right behind it. The next commit must say `consumed = generation`, then call

@@ -1,5 +1,4 @@
-"""Bytes of a worker in, JSON lines out. Pure: no clock, no descriptor; the caller brings the timestamp and
-the room.
+"""Bytes of a worker in, JSON lines out. Pure: the caller brings the timestamp and the room.
 
 Whatever comes in, every line that goes out is valid JSON of at most 4,096 bytes, and the `msg` of the pieces
 of a long line, put together, are that line again. What cannot be made into a line yet is handed back, so that
@@ -26,11 +25,14 @@ _CHAINED = (
 )
 
 
+Step = tuple[list[bytes], int, int]
+
+
 class Batch(NamedTuple):
     """What came of some bytes: finished lines, how many, and what is left for later. full: the room was used up."""
 
     out: bytes
-    count: int
+    made: int
     rest: bytes
     part: int
     full: bool
@@ -106,20 +108,11 @@ class Reader:
             at, part = next_at, next_part
         return Batch(b"".join(self.out), self.seq - self.first, data[at:], part, full)
 
-    def _next(self, data: bytes, at: int, part: int, *, final: bool, late: bool) -> tuple[list[bytes], int, int] | None:
+    def _next(self, data: bytes, at: int, part: int, *, final: bool, late: bool) -> Step | None:
         """The records of the next line, where it ends and the parts then out; None: it is not finished yet."""
         end = data.find(b"\n", at, at + LONGEST)
-        if end < 0 and len(data) - at >= LONGEST:
-            cut = _boundary(data, at, at + LONGEST)
-            records = self._pieces(data[at:cut], part, closed=False)
-            return records, cut, part + len(records)
-        if end < 0 and not final:
-            if not late:
-                return None
-            records = self._pieces(data[at:], part, closed=False)
-            return records, len(data), part + len(records)
         if end < 0:
-            return self._line(data[at:], part), len(data), 0
+            return self._unended(data, at, part, final=final, late=late)
         line = data[at:end]
         if self.envelope.tracebacks and part == 0 and line == _TRACEBACK:
             stop = traceback_end(data, at, flush=final or late)
@@ -128,6 +121,19 @@ class Reader:
             if stop > at:
                 return [self._traceback(data[at:stop])], stop, 0
         return self._line(line, part), end + 1, 0
+
+    def _unended(self, data: bytes, at: int, part: int, *, final: bool, late: bool) -> Step | None:
+        """A line whose newline is not there, or too far away."""
+        if len(data) - at > LONGEST:
+            cut = _boundary(data, at, at + LONGEST)
+        elif final:
+            return self._line(data[at:], part), len(data), 0
+        elif late:
+            cut = len(data)
+        else:
+            return None
+        records = self._pieces(data[at:cut], part, closed=False)
+        return records, cut, part + len(records)
 
     def _line(self, line: bytes, part: int) -> list[bytes]:
         if part == 0 and line.startswith(b"{") and line.endswith(b"}"):
@@ -234,7 +240,7 @@ def shortened(text: str, space: int) -> str:
 def _boundary(data: bytes, start: int, end: int) -> int:
     """The last place at or before `end` that does not cut a UTF-8 character in two."""
     for place in range(end, max(end - 4, start), -1):
-        if place == len(data) or data[place] & 0xC0 != 0x80:
+        if data[place] & 0xC0 != 0x80:
             return place
     return end
 

@@ -47,8 +47,16 @@ def _fitted(value: dict[str, Any], tail: bytes) -> bytes:
         space //= 2
 
 
-def dropped(
-    stamp: str, seq: int, instance: str, *, count: int, reason: str, since_ms: int, size: int, worker: str | None = None
+def dropped(  # noqa: PLR0913  (they are the fields of the event)
+    stamp: str,
+    seq: int,
+    instance: str,
+    *,
+    count: int,
+    reason: str,
+    since_ms: int,
+    size: int,
+    worker: str | None = None,
 ) -> bytes:
     """The one line that says what was lost: `count` lines, `size` bytes, since when (wall clock, ms)."""
     event = EVENTS["log.dropped"]

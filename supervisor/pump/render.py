@@ -1,5 +1,4 @@
-"""How finished lines look on their way out: JSON as they are, JSON for journald's priorities, or text for
-people.
+"""How finished lines look on their way out: JSON, JSON with journald's priorities, or text for people.
 
 Rendering is a function of the bytes alone: after a kill, the next pump renders the same batch to the same
 bytes and goes on where the last one stopped.
@@ -16,7 +15,13 @@ from collections.abc import Callable
 Render = Callable[[bytes], bytes]
 
 _PRIORITY = {b"debug": b"<7>", b"info": b"<6>", b"warning": b"<4>", b"error": b"<3>", b"critical": b"<2>"}
-_MARKS = {"debug": ("·", "2"), "info": (" ", ""), "warning": ("!", "33"), "error": ("✗", "31"), "critical": ("✗", "1;31")}
+_MARKS = {
+    "debug": ("·", "2"),
+    "info": (" ", ""),
+    "warning": ("!", "33"),
+    "error": ("✗", "31"),
+    "critical": ("✗", "1;31"),
+}
 _COLOURS = ("36", "32", "35", "34", "96", "92", "95", "94")
 _WIDTH = 14  # of the worker's name
 _LEVEL_AT = len('{"timestamp":"2026-01-01T00:00:00.000000Z","level":"')

@@ -46,7 +46,7 @@ class Sink:
             return False
         went = False
         try:
-            while self._one(now):
+            while self._one():
                 went = True
         except BlockingIOError:
             self.waits_for = self.fd
@@ -55,7 +55,7 @@ class Sink:
             self.journal.lost_errno = error.errno or 0
         return went
 
-    def _one(self, now: float) -> bool:
+    def _one(self) -> bool:
         journal = self.journal
         if journal.phase == IDLE:
             if not journal.unsent and not journal.torn:
@@ -129,6 +129,7 @@ class FileSink(Sink):
     """A regular file: its position, shared by all who hold the description, says what was written."""
 
     def resume(self) -> None:
+        """See Sink."""
         journal = self.journal
         if journal.phase == DRAINING:
             journal.phase = IDLE
@@ -155,6 +156,7 @@ class FileSink(Sink):
         return len(rest) if rest in found else 0
 
     def write(self) -> bool:
+        """See Sink."""
         journal = self.journal
         while journal.done < journal.size:
             appending = fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND
@@ -165,6 +167,7 @@ class FileSink(Sink):
         return True
 
     def abandon(self) -> bytes:
+        """See Sink."""
         done = self.journal.done
         if not done or self.out[done - 1 : done] == b"\n":
             return b""
@@ -186,6 +189,7 @@ class PipeSink(Sink):
         self.most = min(self.most, fcntl.fcntl(self.private_w, F_SETPIPE_SZ + 1))
 
     def resume(self) -> None:
+        """See Sink."""
         journal = self.journal
         self.left = waiting_in(self.private_r)
         if journal.phase == DRAINING:
@@ -206,6 +210,7 @@ class PipeSink(Sink):
         self.journal.commit()
 
     def write(self) -> bool:
+        """See Sink."""
         journal = self.journal
         if journal.phase == IDLE:
             journal.phase = STAGING
@@ -218,6 +223,7 @@ class PipeSink(Sink):
         return True
 
     def gone(self) -> int:
+        """See Sink."""
         return self.journal.size - self.left if self.journal.phase == STAGED else 0
 
     def before_splice(self) -> None:
@@ -230,6 +236,7 @@ class SocketSink(PipeSink):
     chunk = 1 << 14
 
     def before_splice(self) -> None:
+        """EAGAIN on its behalf."""
         poll = select.poll()
         poll.register(self.fd, select.POLLOUT)
         if not poll.poll(0):
@@ -245,11 +252,13 @@ class DeviceSink(Sink):
         super().__init__(journal, fd, render, now_ms=now_ms)
 
     def resume(self) -> None:
+        """See Sink."""
         journal = self.journal
         journal.phase = IDLE
         journal.batch = journal.size = journal.done = 0
 
     def write(self) -> bool:
+        """See Sink."""
         journal = self.journal
         journal.phase = WRITING
         while journal.done < journal.size:

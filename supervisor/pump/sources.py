@@ -1,5 +1,4 @@
-"""Where lines come from: workers' pipes and the events pipe, and turning what they bring into committed
-lines.
+"""Where lines come from: workers' pipes and the events pipe, and how committed lines are made of it.
 
 The rule: what is taken from a pipe, the lines made of it and what is left over change hands in one commit. A
 source that may not be read (no room for its lines, or over its rate) is not read, and waits in its own pipe;
@@ -140,9 +139,9 @@ class Intake:
         else:
             batch = self._convert(source, source.pending + data, now, final=final, late=late)
             journal.append(batch.out)
-            journal.seq += batch.count
+            journal.seq += batch.made
             source.pending, source.part, source.full = batch.rest, batch.part, batch.full
-            source.tokens -= batch.count
+            source.tokens -= batch.made
             if batch.full and source.drops:
                 self._drop(source)
             source.due = now + LATE_S if source.pending and not source.full else 0.0

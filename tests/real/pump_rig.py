@@ -14,13 +14,20 @@ import time
 from typing import Any
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BOOT = f"import sys; sys.path.insert(0, {ROOT!r}); from supervisor.pump.__main__ import main; sys.exit(main(sys.argv[1:]))"
+BOOT = f"""
+import sys
+sys.path.insert(0, {ROOT!r})
+from supervisor.pump.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 class Rig:
     """stdout: the descriptor that plays the service's stdout; owned by the caller."""
 
-    def __init__(self, stdout: int, *, fmt: str = "json", recent: int = 4 << 20, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, stdout: int, *, fmt: str = "json", recent: int = 4 << 20, env: dict[str, str] | None = None
+    ) -> None:
         self.stdout, self.fmt, self.recent, self.env = stdout, fmt, recent, env or {}
         self.channel, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.beat_r, self._beat_w = os.pipe()
@@ -55,7 +62,15 @@ class Rig:
         """A new source; returns the worker's end."""
         reader, writer = os.pipe()
         worker = name.split("#", 1)[0]
-        label = {"source": name, "worker": worker, "spawn_id": name, "pid": 1, "stream": stream, "output": output, "uid": None}
+        label = {
+            "source": name,
+            "worker": worker,
+            "spawn_id": name,
+            "pid": 1,
+            "stream": stream,
+            "output": output,
+            "uid": None,
+        }
         self.sources[name] = (label, reader)
         self._send({"kind": "add", **label}, [reader])
         return writer
@@ -68,7 +83,13 @@ class Rig:
         return ours
 
     def event(self, name: str, **fields: Any) -> None:
-        value = {"timestamp": "2026-01-01T00:00:00.000000Z", "level": "info", "event": name, "msg": "", **fields}
+        value = {
+            "timestamp": "2026-01-01T00:00:00.000000Z",
+            "level": "info",
+            "event": name,
+            "msg": "",
+            **fields,
+        }
         os.write(self.events_w, json.dumps(value).encode() + b"\n")
 
     def kill(self) -> None:
@@ -107,7 +128,15 @@ class Rig:
                 self.kill()
         self.channel.close()
         self._theirs.close()
-        fds = [self.beat_r, self._beat_w, self.events_r, self.events_w, self.journal, self.inbox, *self.private]
+        fds = [
+            self.beat_r,
+            self._beat_w,
+            self.events_r,
+            self.events_w,
+            self.journal,
+            self.inbox,
+            *self.private,
+        ]
         for fd in fds + [fd for _, fd in self.sources.values()]:
             os.close(fd)
 

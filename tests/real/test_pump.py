@@ -6,7 +6,6 @@ import json
 import os
 import random
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.pump_rig import Rig
+from tests.real.pump_rig import Rig, cpu_s
 
 MAKE = Callable[..., Rig]
 
@@ -34,6 +33,7 @@ def make() -> Iterator[MAKE]:
     for rig in rigs:
         rig.close()
         os.close(rig.stdout)
+
 
 class Drain(threading.Thread):
     """Reads a pipe to its end, as fast as it comes."""
@@ -77,6 +77,15 @@ def assert_gapless(lines: list[dict[str, Any]]) -> None:
 
 def file_stdout(path: str, flags: int = os.O_APPEND) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
+
+
+def beats(rig: Rig) -> None:
+    """The pump lives: it beats twice more."""
+    while select.select([rig.beat_r], [], [], 0)[0]:
+        os.read(rig.beat_r, 65536)
+    for _ in range(2):
+        assert select.select([rig.beat_r], [], [], 10)[0], "no beat"
+        assert json.loads(os.read(rig.beat_r, 4096).splitlines()[0])["kind"] == "beat"
 
 
 def hang_up(fd: int) -> None:
@@ -211,7 +220,8 @@ def test_kill_9_loses_and_doubles_nothing(make: MAKE, tmp_path: Any, kind: str) 
     rig = make(out)
     workers = []
     for name in names:
-        output = {"to": "file", "file": raw + name, "max": 1_000_000, "keep": 100} if kind == "rotated" else {}
+        output: dict[str, Any] = {"to": "file", "file": raw + name, "max": 1_000_000, "keep": 100}
+        output = output if kind == "rotated" else {}
         end = rig.add(f"{name}#1/out", **output)
         workers.append(subprocess.Popen([sys.executable, "-c", WRITER, str(count), name], stdout=end))
         os.close(end)
@@ -229,3 +239,47 @@ def test_kill_9_loses_and_doubles_nothing(make: MAKE, tmp_path: Any, kind: str) 
             assert len(files) > 2
             said = "".join(files).splitlines()
         assert said == [f"{name} {number} {'x' * (number % 150)}" for number in range(count)]
+
+
+# -- upkeep
+
+
+def test_nothing_is_left_of_a_thousand_sources(make: MAKE) -> None:
+    """After 1,000 sources came and went, the pump has as many descriptors and as much memory as before."""
+    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
+
+    def weigh() -> tuple[int, int]:
+        with open(f"/proc/{rig.pid}/smaps_rollup") as file:
+            pss = next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon"))
+        return len(os.listdir(f"/proc/{rig.pid}/fd")), pss
+
+    def rounds(first: int, last: int) -> None:
+        for number in range(first, last):
+            worker = rig.add(f"w#{number}/out")
+            os.write(worker, b"hello\n")
+            os.close(worker)
+            rig.wait_ended(f"w#{number}/out")
+
+    rounds(0, 100)
+    before = weigh()
+    rounds(100, 1100)
+    after = weigh()
+    assert after[0] == before[0]
+    assert after[1] - before[1] < 512, "KiB"
+
+
+def test_it_sleeps_when_there_is_nothing_to_do(make: MAKE) -> None:
+    """An idle pump wakes once a second, for its beat."""
+    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
+    worker = rig.add("a#1/out")
+    beats(rig)
+
+    def switches() -> int:
+        with open(f"/proc/{rig.pid}/status") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith("voluntary"))
+
+    before, cpu = switches(), cpu_s(rig.pid)
+    beats(rig)
+    assert switches() - before <= 6
+    assert cpu_s(rig.pid) - cpu <= 0.02
+    os.close(worker)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.real.pump_rig import Rig
-from tests.real.pump_rig import cpu_s as cpu_of
 from tests.real.test_pump import (
     MAKE,
     Drain,
     assert_gapless,
+    beats,
     file_stdout,
     hang_up,
     make,
@@ -35,15 +35,6 @@ def ask(rig: Rig, enough: Any, **wanted: Any) -> list[dict[str, Any]]:
     client = rig.follow(follow=True, **wanted)
     with client:
         return read_lines(client.fileno(), enough)
-
-
-def beats(rig: Rig) -> None:
-    """The pump lives: it beats twice more."""
-    while select.select([rig.beat_r], [], [], 0)[0]:
-        os.read(rig.beat_r, 65536)
-    for _ in range(2):
-        assert select.select([rig.beat_r], [], [], 3)[0], "no beat"
-        assert json.loads(os.read(rig.beat_r, 4096).splitlines()[0])["kind"] == "beat"
 
 
 def flood(worker: int, *, lines: int) -> subprocess.Popen[bytes]:
@@ -265,44 +256,3 @@ def test_it_outlives_signals_but_not_its_anchor(make: MAKE) -> None:
     rig.channel.shutdown(socket.SHUT_RDWR)
     assert os.waitstatus_to_exitcode(os.waitpid(rig.pid, 0)[1]) == 1
     rig.pid = 0
-
-
-def test_nothing_is_left_of_a_thousand_sources(make: MAKE) -> None:
-    """After 1,000 sources came and went, the pump has as many descriptors and as much memory as before."""
-    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
-
-    def weigh() -> tuple[int, int]:
-        with open(f"/proc/{rig.pid}/smaps_rollup") as file:
-            pss = next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon"))
-        return len(os.listdir(f"/proc/{rig.pid}/fd")), pss
-
-    def rounds(first: int, last: int) -> None:
-        for number in range(first, last):
-            worker = rig.add(f"w#{number}/out")
-            os.write(worker, b"hello\n")
-            os.close(worker)
-            rig.wait_ended(f"w#{number}/out")
-
-    rounds(0, 100)
-    before = weigh()
-    rounds(100, 1100)
-    after = weigh()
-    assert after[0] == before[0]
-    assert after[1] - before[1] < 512, "KiB"
-
-
-def test_it_sleeps_when_there_is_nothing_to_do(make: MAKE) -> None:
-    """An idle pump wakes once a second, for its beat."""
-    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
-    worker = rig.add("a#1/out")
-    beats(rig)
-
-    def switches() -> int:
-        with open(f"/proc/{rig.pid}/status") as file:
-            return sum(int(line.split()[1]) for line in file if line.startswith("voluntary"))
-
-    before, cpu = switches(), cpu_of(rig.pid)
-    beats(rig)
-    assert switches() - before <= 6
-    assert cpu_of(rig.pid) - cpu <= 0.02
-    os.close(worker)

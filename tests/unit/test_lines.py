@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +16,10 @@ from supervisor.pump.lines import LIMIT, LONGEST, Batch, Envelope, Reader, trace
 STAMP = "2026-01-01T00:00:00.000000Z"
 OUT = Envelope("i", {"worker": "w", "spawn_id": "w#1", "pid": 1, "stream": "stdout"})
 ERR = Envelope("i", {"worker": "w", "spawn_id": "w#1", "pid": 1, "stream": "stderr"})
-TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    1/0\nZeroDivisionError: division by zero\n'
+TRACE = (
+    'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    1/0\n'
+    "ZeroDivisionError: division by zero\n"
+)
 CHAIN = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
@@ -28,7 +32,7 @@ def values(batch: Batch) -> list[dict[str, Any]]:
     assert all(len(line) < LIMIT for line in lines)
     found = [json.loads(line) for line in lines]
     assert [value["seq"] for value in found] == list(range(1, len(found) + 1))
-    assert batch.count == len(found)
+    assert batch.made == len(found)
     return found
 
 
@@ -36,14 +40,16 @@ ANYTHING = st.lists(
     st.one_of(
         st.binary(max_size=60),
         st.text(max_size=60).map(str.encode),
-        st.sampled_from([b"\n", b"\n\n", b"{}", b'{"level":"warn","msg":"m"}', b"\xe2\x82", b"x" * 5000, b"\x01" * 3000]),
+        st.sampled_from(
+            [b"\n", b"\n\n", b"{}", b'{"level":"warn","msg":"m"}', b"\xe2\x82", b"x" * 5000, b"\x01" * 3000]
+        ),
         st.sampled_from(["€" * 3000, "é" * 5000, TRACE, CHAIN]).map(str.encode),
     ),
     max_size=12,
 ).map(b"".join)
 
 
-@pytest.mark.filterwarnings('ignore:Generating overly large repr')
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(deadline=None, max_examples=150)
 @given(data=ANYTHING, cuts=st.lists(st.integers(0, 20_000), max_size=4), rooms=st.sampled_from([1 << 20, 65536]))
 def test_whatever_a_worker_writes_can_be_read_back(data: bytes, cuts: list[int], rooms: int) -> None:
@@ -51,7 +57,7 @@ def test_whatever_a_worker_writes_can_be_read_back(data: bytes, cuts: list[int],
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pending, part, said, open_ = b"", 0, [], False
     texts: list[str] = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         pending += data[start:end]
         while True:
             batch = read(pending, part=part, room=rooms, final=end == len(data))
@@ -161,7 +167,8 @@ def test_an_event_gets_its_place_in_the_order() -> None:
     line = notices.finished(b'{"timestamp":"t","level":"info","event":"e","msg":"m","worker":"w"}', 7, "i")
     assert line is not None
     assert json.loads(line) == {
-        "timestamp": "t", "level": "info", "event": "e", "msg": "m", "worker": "w", "schema": 1, "seq": 7, "instance_id": "i",
+        "timestamp": "t", "level": "info", "event": "e", "msg": "m",
+        "worker": "w", "schema": 1, "seq": 7, "instance_id": "i",
     }  # fmt: skip
 
 
