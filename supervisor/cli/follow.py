@@ -66,6 +66,8 @@ def _lines(path: str, chosen: dict[str, Any], *, follow: bool) -> Iterator[bytes
                 continue
             if place[1]:  # what the pump says to us alone has no number
                 seen = place
+            if chosen.get("output") is False and record.get("event") == "worker.output":
+                continue
             yield line
         if not follow:
             return

@@ -23,7 +23,15 @@ exit codes:
   10  a significant worker was given up (from run)
   78  a bad config (from run)"""
 
+
 LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Knows its width: to find it argparse imports shutil, which takes as long as all the rest of a command."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=96)
 
 
 def build(command: str | None = None) -> argparse.ArgumentParser:
@@ -32,12 +40,14 @@ def build(command: str | None = None) -> argparse.ArgumentParser:
         prog="ninelives",
         description="Keep workers running, each in its own address space: a failure stays where it happened.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="ninelives")
 
     def add(name: str, summary: str, *, service: bool = True) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=_Formatter
+        )
         if service:
             which = sub.add_mutually_exclusive_group()
             which.add_argument("-n", "--name", help="the service to talk to (default: the only one there is)")
@@ -167,6 +177,6 @@ def _machine(add: Callable[..., argparse.ArgumentParser], command: str | None) -
 
 
 def _fill(parser: argparse.ArgumentParser, module: str) -> None:
-    fill: Any = getattr(importlib.import_module(module), "configure", None)
+    fill: Any = getattr(importlib.import_module(module), "add_arguments", None)
     if fill is not None:
         fill(parser)

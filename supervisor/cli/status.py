@@ -8,7 +8,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -164,7 +163,12 @@ def _terminal() -> tuple[bool, int]:
     """Whether to colour, and how many columns there are; without a terminal nothing is cut."""
     if not sys.stdout.isatty():
         return False, 10_000
-    return not os.environ.get("NO_COLOR"), shutil.get_terminal_size().columns
+    return not os.environ.get("NO_COLOR"), _size()[0]
+
+
+def _size() -> tuple[int, int]:
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    return columns or 80, rows or 24  # a terminal nobody has told its size says 0
 
 
 def _watch(path: str, patterns: list[str]) -> int:
@@ -180,7 +184,7 @@ def _watch(path: str, patterns: list[str]) -> int:
                 lines = draw(_fetch(path, patterns), colour=colour, columns=columns)
             except (client.NoAnswer, client.Dropped) as error:
                 lines = [paint(cut(str(error), columns), "red", on=colour)]
-            rows = shutil.get_terminal_size().lines
+            rows = _size()[1]
             # Home, overwrite, clear what is left of each line: a cleared screen would flicker.
             sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[K\r\n" for line in lines[: rows - 1]) + "\x1b[J")
             sys.stdout.flush()

@@ -182,6 +182,13 @@ def test_logs_are_json_lines_where_no_terminal_is(host: Host) -> None:
     }  # fmt: skip
 
 
+def test_events_are_the_service_s_own(host: Host) -> None:
+    """What workers wrote is no event; the fake pump, which filters nothing, sends only that."""
+    host.serve()
+    done = ninelives("events", "--level", "error", "--event", "worker.*", "--socket", host.path)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_following_goes_on_after_the_last_line_seen(host: Host) -> None:
     """The pump hangs up after each burst: the client comes back and shows nothing twice."""
     host.serve()
