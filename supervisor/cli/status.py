@@ -99,7 +99,7 @@ def sentence(workers: list[dict[str, Any]]) -> str:
 
 def _row(worker: dict[str, Any], *, colour: bool) -> list[str]:
     phase = str(worker.get("phase"))
-    shown = phase + (" (want up)" if phase == "down" and worker.get("want") == "up" else "")
+    shown = _completed(worker) if phase == "down" and worker.get("want") == "up" else phase
     streak = worker.get("streak") or 0
     return [
         harmless(str(worker.get("worker"))),
@@ -114,6 +114,14 @@ def _row(worker: dict[str, Any], *, colour: bool) -> list[str]:
         duration(worker.get("cpu_s")),
         harmless(_ending(worker.get("last_ending"))),
     ]
+
+
+def _completed(worker: dict[str, Any]) -> str:
+    """Down though it is wanted: it has done what it was for, or it failed and is not restarted."""
+    ending = worker.get("last_ending")
+    if not isinstance(ending, dict):
+        return "down"
+    return "completed" if ending.get("result") == "success" else "failed"
 
 
 def _ending(ending: Any) -> str:
@@ -151,11 +159,12 @@ def _fetch(path: str, patterns: list[str]) -> dict[str, Any]:
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(worker["worker"], pattern) for worker in state["workers"]):
             raise client.Denied(f"no worker matches {pattern!r}", 3)
-    state["workers"] = [
-        worker
-        for worker in state["workers"]
-        if any(fnmatch.fnmatchcase(worker["worker"], pattern) for pattern in patterns)
-    ]
+    for kind, key in (("workers", "worker"), ("groups", "group")):
+        state[kind] = [
+            one
+            for one in state.get(kind, [])
+            if any(fnmatch.fnmatchcase(one[key], pattern) for pattern in patterns)
+        ]
     return state
 
 

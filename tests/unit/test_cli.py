@@ -88,6 +88,14 @@ def test_the_sentence_counts_what_is_wanted() -> None:
     assert sentence(workers) == "1 of 2 ready, 1 quarantined: b"
 
 
+@pytest.mark.parametrize(("result", "shown"), [("success", "completed"), ("exit-code", "failed")])
+def test_down_though_wanted_says_why(result: str, shown: str) -> None:
+    """A worker that is not restarted has completed or failed; it is not merely down."""
+    worker = {"worker": "a", "want": "up", "phase": "down", "last_ending": {"result": result}}
+    lines = draw({"supervisor": {}, "workers": [worker]}, colour=False, columns=200)
+    assert lines[-1].split()[:2] == ["a", shown]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever is added to the parser is completed."""
