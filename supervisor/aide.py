@@ -67,7 +67,7 @@ class Aide:
     def said(self, message: dict[str, Any]) -> None:
         """A line from its beat pipe other than ready."""
 
-    def received(self, data: bytes, fds: list[int]) -> None:
+    def received(self, _data: bytes, fds: list[int]) -> None:
         """A packet on its channel."""
         for fd in fds:
             os.close(fd)

@@ -40,7 +40,7 @@ def boot(module: str, path: tuple[str, ...] = ()) -> str:
 
 
 def command(config: str, log_format: str, name: str) -> tuple[list[str], dict[str, str]]:
-    """argv and environment that turn a process into the anchor of `config`."""
+    """Argv and environment that turn a process into the anchor of `config`."""
     argv = [sys.executable, "-S", "-s", "-P", "-c", boot("supervisor.anchor"), config, log_format, name]
     return argv, dict(os.environ)
 
@@ -157,7 +157,7 @@ class Anchor:
     def start_supervisor(self, role: str) -> Supervisor:
         """A new supervisor, the active one or a candidate for an upgrade; a candidate's errors go to a memfd."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003
+        ours.setblocking(False)
         errors = os.memfd_create("errors") if role == "candidate" else None
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         said = errors if errors is not None else 2
@@ -170,8 +170,14 @@ class Anchor:
         started = Supervisor(pid, Link(ours, self.poll), errors)
         started.link.send(
             {
-                "op": "hello", "role": role, "instance_id": self.instance, "nonce": self.nonce, "anchor_pid": os.getpid(),
-                "resumes": self.resumes + (role == "candidate"), "after": self.last_exit, "systemd": bool(self.notify_to),
+                "op": "hello",
+                "role": role,
+                "instance_id": self.instance,
+                "nonce": self.nonce,
+                "anchor_pid": os.getpid(),
+                "resumes": self.resumes + (role == "candidate"),
+                "after": self.last_exit,
+                "systemd": bool(self.notify_to),
             },
             [1, 2],
         )
@@ -208,7 +214,7 @@ class Anchor:
                 packet = {"op": "truncated", "was": packet.get("op")}
             self.obey(who, packet, raw, fds)
 
-    def obey(self, who: Supervisor, packet: dict[str, Any], raw: bytes, fds: list[int]) -> None:
+    def obey(self, who: Supervisor, packet: dict[str, Any], raw: bytes, fds: list[int]) -> None:  # noqa: C901, PLR0912 - a table
         """Carry out one packet; descriptors not kept in a note are closed."""
         match packet["op"]:
             case "beat":
@@ -289,7 +295,14 @@ class Anchor:
             lost, self.lines_lost = self.lines_lost, 0
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".000000Z"
             text = f"{lost} log lines dropped: nobody read the events"
-            event = {"timestamp": stamp, "level": "error", "event": "log.dropped", "msg": text, "count": lost, "reason": "nobody read the events"}
+            event = {
+                "timestamp": stamp,
+                "level": "error",
+                "event": "log.dropped",
+                "msg": text,
+                "count": lost,
+                "reason": "nobody read the events",
+            }
             self.log(json.dumps(event).encode() + b"\n")
 
     # -- reaping ----------------------------------------------------------------------------------------------------
@@ -323,7 +336,9 @@ class Anchor:
                 self.supervisor_ended(who, status)
                 return
         rusage = {"utime_s": usage.ru_utime, "stime_s": usage.ru_stime, "maxrss_bytes": usage.ru_maxrss * 1024}
-        self.tell({"op": "exit", "pid": pid, "start": start, "status": status, "rusage": rusage, "at": time.monotonic()})
+        self.tell(
+            {"op": "exit", "pid": pid, "start": start, "status": status, "rusage": rusage, "at": time.monotonic()}
+        )
 
     def tell(self, news: dict[str, Any]) -> None:
         """News is kept until it is acknowledged, whichever supervisor hears it."""
@@ -347,7 +362,11 @@ class Anchor:
         if who.leaving is not None:
             self.leave(who.leaving)
         retired = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
-        self.last_exit = {"how": "upgrade" if retired and self.candidate else describe(status), "status": status, "at": time.monotonic()}
+        self.last_exit = {
+            "how": "upgrade" if retired and self.candidate else describe(status),
+            "status": status,
+            "at": time.monotonic(),
+        }
         lived = time.monotonic() - who.started
         self.failures = 0 if lived > 10.0 or retired else self.failures + 1
         if not self.ever_up and self.failures >= HOPELESS:
@@ -393,6 +412,7 @@ class Anchor:
             who.heard = now
 
     def is_stopped(self, who: Supervisor) -> bool:
+        """Whether somebody stopped it with a signal."""
         now = kernel.stat(who.pid)
         return now is not None and now.state in "Tt"
 
@@ -403,11 +423,14 @@ class Anchor:
         if not self.notify_to:
             return
         address = "\0" + self.notify_to[1:] if self.notify_to.startswith("@") else self.notify_to
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock, contextlib.suppress(OSError):
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock,
+            contextlib.suppress(OSError),
+        ):
             sock.sendto(text.encode(), address)
 
     def ping_watchdog(self) -> None:
-        """systemd's watchdog is fed by the supervisor's beats: no progress below, no ping above."""
+        """Systemd's watchdog is fed by the supervisor's beats: no progress below, no ping above."""
         now = time.monotonic()
         if self.watchdog_s and now >= self.watchdog_at:
             self.watchdog_at = now + self.watchdog_s / 3

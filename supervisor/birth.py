@@ -80,7 +80,7 @@ class Request(NamedTuple):
         return request
 
 
-class Failed(Exception):  # noqa: N818 it names what happened, as the message on the pipe does
+class Failed(Exception):
     """A step on the way to the worker's own code did not succeed."""
 
     def __init__(self, what: str, error: BaseException) -> None:
@@ -127,8 +127,6 @@ def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
         code = CODES.get(failed.what, OTHER)
         with contextlib.suppress(OSError):
             os.write(beat, wire.encode_fitting("failed", "error", what=failed.what, error=failed.error))
-        if failed.what == "import":
-            sys.excepthook(type(failed.cause), failed.cause, failed.cause.__traceback__)
     except SystemExit as wish:  # of the target's module, while it was imported
         code = wish.code if isinstance(wish.code, int) else 1
     except BaseException:  # noqa: BLE001 the worker's stderr sees it; a template must never run on in a child
@@ -262,7 +260,7 @@ def _work(request: Request) -> int:
     gc.enable()
     function = Function(request.target, request.args or {}, request.path or [])
     with _step("import"):
-        function.load(STACK)
+        _load(function)
     me = kernel.stat(os.getpid())
     assert me is not None
     _hello(request, BEAT, pid=me.pid, start=me.start, heart=function.takes_heart)
@@ -273,11 +271,19 @@ def _work(request: Request) -> int:
     return function.run(heart)
 
 
+def _load(function: Function) -> None:
+    try:
+        function.load(STACK)
+    except Exception as error:
+        function.tell(error)
+        raise
+
+
 def _wait_for_go(heart: Heart) -> bool:
     """Say `prepared` and wait; False when we are no longer wanted. SIGTERM ends a standby at once."""
     os.write(BEAT, wire.encode("prepared", at=round(time.monotonic(), 6)))
     with os.fdopen(GO, "rb") as pipe:
-        go = wire.decode_go(pipe.read())
+        go = wire.decode_go(pipe.readline())  # not to the end: the anchor keeps the other end as well
     if go is None:
         return False
     heart.name, heart.replica = go.name, go.replica

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor.events import level_of_ending
 from supervisor.forensics import Told
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 class Book:
     """What world.Ledger asks for. `changed(keeper)` is called after every note."""
 
-    def __init__(self, ledger: Ledger, log: Log, worker_of: Callable[[str], Worker | None], changed: Callable[[Account], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, log: Log, worker_of: Callable[[str], Worker | None], changed: Callable[[Account], None]
+    ) -> None:
         self._ledger, self._log, self._worker_of, self._changed = ledger, log, worker_of, changed
 
-    def announce(self, event: str, /, **fields: object) -> None:
+    def announce(self, event: str, /, **fields: Any) -> None:
         """One line of the log; stamps and spans to the microsecond."""
-        self._log.announce(event, **{key: round(value, 6) if isinstance(value, float) else value for key, value in fields.items()})
+        said: dict[str, Any] = {key: round(it, 6) if isinstance(it, float) else it for key, it in fields.items()}
+        self._log.announce(event, **said)
 
     def note(self, keeper: Account) -> None:
         """Write down its memory."""
@@ -37,10 +40,23 @@ class Book:
         """The event, the acknowledgement and the end of its notes: one step, which is never torn."""
         level = level_of_ending(asked=ending.asked, success=is_success(keeper.policy, ending))
         self._log.announce(
-            "worker.ended", level=level, worker=ending.worker, spawn_id=ending.spawn_id, pid=ending.pid, how=how(ending),
-            exit_kind=ending.exit_kind, exit_code=ending.exit_code, signal=ending.signal, result=str(ending.result),
-            uptime_s=ending.uptime_s, restarts=keeper.restarts, streak=keeper.streak, rusage=ending.rusage or None,
-            why=ending.why, stack=ending.stack, detect_s=ending.detect_s,
+            "worker.ended",
+            level=level,
+            worker=ending.worker,
+            spawn_id=ending.spawn_id,
+            pid=ending.pid,
+            how=how(ending),
+            exit_kind=ending.exit_kind,
+            exit_code=ending.exit_code,
+            signal=ending.signal,
+            result=str(ending.result),
+            uptime_s=ending.uptime_s,
+            restarts=keeper.restarts,
+            streak=keeper.streak,
+            rusage=ending.rusage or None,
+            why=ending.why,
+            stack=ending.stack,
+            detect_s=ending.detect_s,
         )
         if ending.exit_id is not None:
             self._ledger.ack(ending.exit_id)

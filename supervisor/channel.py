@@ -22,7 +22,9 @@ MOST_FDS = 253  # SCM_MAX_FD of Linux
 class Channel:
     """`received(data, fds)` for each packet, `closed()` once when the other side is gone."""
 
-    def __init__(self, sock: socket.socket, received: Callable[[bytes, list[int]], None], closed: Callable[[], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, received: Callable[[bytes, list[int]], None], closed: Callable[[], None]
+    ) -> None:
         sock.setblocking(False)
         self._sock, self._received, self._closed = sock, received, closed
         self._loop = asyncio.get_running_loop()

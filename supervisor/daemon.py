@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor import __version__, kernel
 from supervisor import config as configs
@@ -24,8 +24,10 @@ from supervisor.ledger import Ledger
 from supervisor.log import Log
 from supervisor.place import PlaceError
 from supervisor.resume import Takeover
-from supervisor.service import Service
-from supervisor.spec import Config
+
+if TYPE_CHECKING:
+    from supervisor.service import Service
+    from supervisor.spec import Config
 
 BEAT_EVERY = 0.5  # seconds between two beats to the anchor
 LATE = 0.2  # seconds by which a tick is late before it is worth an event
@@ -119,7 +121,11 @@ class Supervisor:
         process = self.service.host.processes.by_pid.get(packet["pid"])
         if process is None or process.start != packet["start"]:
             return
-        facts = {"worker": process.note.get("life") or process.note["worker"], "spawn_id": process.spawn_id, "pid": process.pid}
+        facts = {
+            "worker": process.note.get("life") or process.note["worker"],
+            "spawn_id": process.spawn_id,
+            "pid": process.pid,
+        }
         if packet["op"] == "continued":
             self.log.announce("worker.thawed", **facts)
         else:
@@ -178,7 +184,7 @@ class Supervisor:
         code = await self.until_over(service)
         if code is None:
             await self.retire()
-            return 0
+            os._exit(0)  # an orderly end of the loop would cancel every life, and a cancelled life is put down
         await self.stop(service, code, ticker)
         return self.leave(code)
 

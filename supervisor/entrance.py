@@ -92,12 +92,15 @@ class Entrance:
         os.chmod(self.path, 0o600 if gid is None else 0o660)
         if gid is not None:
             os.chown(self.path, -1, gid)
-            os.chmod(self.folder, 0o711)
+            os.chmod(self.folder, 0o711)  # noqa: S103 - the group must reach the socket, and sees no more
 
     def open(self, service: Service, log: Log) -> None:
         """Answer clients from now on."""
         self._server = ControlServer(
-            self._listener, service, access=access(service.config), denied=lambda facts: log.announce("control.denied", **facts),
+            self._listener,
+            service,
+            access=access(service.config),
+            denied=lambda facts: log.announce("control.denied", **facts),
         )
         self._server.start()
         service.adopt_access = self._adopt

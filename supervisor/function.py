@@ -9,12 +9,14 @@ death by SIGINT.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import importlib
 import os
 import signal
 import sys
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor import kernel
@@ -34,10 +36,12 @@ class Function:
         self._path = path
         self._main: Callable[..., object]
         self._prepare: Callable[..., object] | None = None
+        self._stack: int | None = None
         self.takes_heart = False
 
     def load(self, stack: int) -> None:
         """Import the target; stacks go to the descriptor `stack`. Raises whatever the import raises."""
+        self._stack = stack
         faulthandler.enable(file=stack, all_threads=True)
         faulthandler.register(kernel.STACK_SIGNAL, file=stack, all_threads=True, chain=False)
         sys.path[:0] = self._path
@@ -55,19 +59,41 @@ class Function:
 
     def prepared(self, heart: Heart) -> bool:
         """Run prepare(heart), if there is one; False when it failed."""
-        return self._prepare is None or _exit_code(self._prepare, {"heart": heart}) == 0
+        return self._prepare is None or self._exit_code(self._prepare, {"heart": heart}) == 0
 
     def run(self, heart: Heart) -> int:
         """Run the function; its exit code, negative for a signal to die by."""
         if self.takes_heart:
             heart.listen_for_stop()
-            code = _exit_code(self._main, {**self._args, "heart": heart})
+            code = self._exit_code(self._main, {**self._args, "heart": heart})
         else:
             heart.ready()
-            code = _exit_code(self._main, self._args)
+            code = self._exit_code(self._main, self._args)
         _finish()
         heart.leaving()
         return code
+
+    def _exit_code(self, function: Callable[..., object], arguments: Mapping[str, Any]) -> int:
+        try:
+            result = function(**arguments)
+        except SystemExit as wish:
+            result = wish.code
+            if result is not None and not isinstance(result, int):
+                print(result, file=sys.stderr)
+                return 1
+        except BaseException as error:  # noqa: BLE001 told on stderr, as the interpreter does at top level
+            frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            self.tell(error.with_traceback(frames))
+            return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+        return result & 0xFF if isinstance(result, int) and not isinstance(result, bool) else 0
+
+    def tell(self, error: BaseException) -> None:
+        """A traceback on stderr, for people, and beside the other stacks, for the event of the ending."""
+        sys.excepthook(type(error), error, error.__traceback__)
+        if self._stack is not None:
+            text = "".join(traceback.format_exception(error))
+            with contextlib.suppress(OSError):  # closed by the worker: it has been said on stderr
+                os.write(self._stack, text.encode("utf-8", "backslashreplace"))
 
 
 def _takes_heart(function: Callable[..., object]) -> bool:
@@ -83,21 +109,6 @@ def _takes_heart(function: Callable[..., object]) -> bool:
         return "heart" in inspect.signature(function).parameters
     except (ValueError, TypeError):
         return False
-
-
-def _exit_code(function: Callable[..., object], arguments: Mapping[str, Any]) -> int:
-    try:
-        result = function(**arguments)
-    except SystemExit as wish:
-        result = wish.code
-        if result is not None and not isinstance(result, int):
-            print(result, file=sys.stderr)
-            return 1
-    except BaseException as error:  # noqa: BLE001 told on stderr, as the interpreter does at top level
-        frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
-        sys.excepthook(type(error), error.with_traceback(frames), frames)
-        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
-    return result & 0xFF if isinstance(result, int) and not isinstance(result, bool) else 0
 
 
 def _finish() -> None:

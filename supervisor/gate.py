@@ -15,8 +15,9 @@ from supervisor.spec import Until, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervisor.keeper import Child, Keeper
+    from supervisor.keeper import Keeper
     from supervisor.spec import Need
+    from supervisor.world import Child
 
 STARTED = frozenset({Phase.STARTING, Phase.READY, Phase.STOPPING})
 
@@ -36,7 +37,7 @@ class Gate:
             event.set()
 
     async def admit(self, child: Child) -> Callable[[], None]:
-        """See keeper.Gate."""
+        """Wait for its needs, then for its turn; see world.Gate."""
         for need in child.needs:
             await self._met(need)
         if child.kind != "worker":
@@ -64,7 +65,7 @@ class Gate:
                 self._changed.pop(need.name, None)
 
     def is_met(self, need: Need) -> bool:
-        """Has everything of that name got so far?"""
+        """Whether everything of that name has got so far."""
         keepers = self._homes(need.name)
         return bool(keepers) and all(_has_got(keeper, need.until) for keeper in keepers)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from supervisor.ledger import Ledger
-from supervisor.process import Process, Processes
-from supervisor.vigil import Vigil
+if TYPE_CHECKING:
+    from supervisor.ledger import Ledger
+    from supervisor.process import Process, Processes
+    from supervisor.vigil import Vigil
 
 Announce = Callable[..., None]
 """announce(event, **fields): one line of the log, in the transaction of this turn."""

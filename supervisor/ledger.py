@@ -29,17 +29,34 @@ class _Entry:
     __slots__ = ("ack", "drop", "fds", "key", "line", "note", "opens", "size")
 
     def __init__(
-        self, *, key: str | None = None, note: Any = None, fds: list[int] | None = None, drop: str | None = None,
-        ack: int | None = None, line: bytes = b"", opens: bool = False,
+        self,
+        *,
+        key: str | None = None,
+        note: Any = None,
+        fds: list[int] | None = None,
+        drop: str | None = None,
+        ack: int | None = None,
+        line: bytes = b"",
+        opens: bool = False,
     ) -> None:
-        self.key, self.note, self.fds, self.drop, self.ack, self.line, self.opens = key, note, fds, drop, ack, line, opens
+        self.key, self.note, self.fds, self.drop, self.ack, self.line, self.opens = (
+            key,
+            note,
+            fds,
+            drop,
+            ack,
+            line,
+            opens,
+        )
         self.size = len(line) + (400 if key else 40)
 
 
 class Ledger:
     """The anchor as the supervisor sees it. `heard(op, packet, fds)` gets everything it tells."""
 
-    def __init__(self, sock: socket.socket, heard: Callable[[dict[str, Any], list[int]], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, heard: Callable[[dict[str, Any], list[int]], None], lost: Callable[[], None]
+    ) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._channel = Channel(sock, self._received, lost)
         self._heard = heard
@@ -61,7 +78,7 @@ class Ledger:
         self._enter(_Entry(drop=key))
 
     def ack(self, news_id: int) -> None:
-        """This exit or signal is dealt with; the next supervisor need not hear of it."""
+        """The exit or signal is dealt with; the next supervisor need not hear of it."""
         self._enter(_Entry(ack=news_id))
 
     def write(self, line: bytes, *, opens: bool = False) -> None:
@@ -81,7 +98,11 @@ class Ledger:
         first = size = fds = 0
         for index, entry in enumerate(entries):
             more = len(entry.fds or ())
-            if index > first and (size + entry.size > ENOUGH or fds + more > MOST_FDS) and self._may_cut(entries, first, index):
+            if (
+                index > first
+                and (size + entry.size > ENOUGH or fds + more > MOST_FDS)
+                and self._may_cut(entries, first, index)
+            ):
                 self._commit(entries[first:index])
                 first, size, fds = index, 0, 0
             size, fds = size + entry.size, fds + more
@@ -109,8 +130,11 @@ class Ledger:
                 _close_all(given.pop(entry.drop, ()))
                 drop.append(entry.drop)
         packet = {
-            "op": "commit", "put": put, "fds": [[key, len(given[key])] for key in put if key in given],
-            "drop": drop, "ack": [entry.ack for entry in entries if entry.ack is not None],
+            "op": "commit",
+            "put": put,
+            "fds": [[key, len(given[key])] for key in put if key in given],
+            "drop": drop,
+            "ack": [entry.ack for entry in entries if entry.ack is not None],
         }
         raw = b"".join(entry.line for entry in entries)
         fds = [fd for key in put if key in given for fd in given[key]]
@@ -142,7 +166,7 @@ class Ledger:
         match packet["op"]:
             case "synced":
                 self._syncs.pop(packet["id"]).set_result(None)
-            case "note" if (waiting := self._gets.get(packet["key"])):
+            case "note" if waiting := self._gets.get(packet["key"]):
                 future = waiting.pop(0)
                 if not waiting:
                     del self._gets[packet["key"]]

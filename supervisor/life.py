@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor import forensics
 from supervisor.order import order
@@ -79,7 +79,9 @@ class Life:
             if attempt < SPAWN_TRIES - 1:
                 self.host.processes.forget(self.process)
                 self._over = self._loop.create_future()
-        return self._ending(self.process, seen, asked=False, fault=Fault(Result.RESOURCES, "its template died before it was born"))
+        assert self.process is not None
+        unborn = Fault(Result.RESOURCES, "its template died before it was born")
+        return self._ending(self.process, seen, asked=False, fault=unborn)
 
     def _begin(self, adopted: Process | None) -> None:
         self.observed(Phase.STARTING)
@@ -105,11 +107,21 @@ class Life:
     def _spawn(self) -> Process:
         worker, spec = self.worker, self.spec
         request = order(
-            spec, name=worker.name, replica=worker.replica, standby=False, env=self.host.environment, path=self.host.path,
+            spec,
+            name=worker.name,
+            replica=worker.replica,
+            standby=False,
+            env=self.host.environment,
+            path=self.host.path,
             notify=worker.notify_path(),
         )
         label = {"worker": worker.name, "output": output_of(spec)}
-        note = {"life": worker.name, "stacks": spec.target is not None, "began_at": time.monotonic(), "fingerprint": worker.fingerprint}
+        note = {
+            "life": worker.name,
+            "stacks": spec.target is not None,
+            "began_at": time.monotonic(),
+            "fingerprint": worker.fingerprint,
+        }
         return self.host.processes.spawn(worker.name, request, spec.template, label, note)
 
     def _go(self, process: Process) -> None:
@@ -134,6 +146,7 @@ class Life:
         try:
             return False, await asyncio.shield(self._over)
         except asyncio.CancelledError:
+            self.end(None)  # on the way down nothing makes it ready any more
             return True, None
 
     # -- what it says -------------------------------------------------------------------------------------------------
@@ -149,7 +162,9 @@ class Life:
         if message.kind == "hello":
             if "heart" not in process.note:
                 process.note["heart"] = False
-                self._announce_spawned("exec" if self.spec.template in self.host.processes.nursery.refusing else self.spec.template)
+                self._announce_spawned(
+                    "exec" if self.spec.template in self.host.processes.nursery.refusing else self.spec.template
+                )
                 self._note()
             process.note["heart"] = message.fields["heart"]
         elif message.kind == "failed":
@@ -161,9 +176,16 @@ class Life:
     def _violated(self, violation: wire.Violation) -> None:
         self._violations += 1
         if self._violations <= VIOLATIONS_TOLD:
-            self._say("worker.protocol_violated", why=violation.why, sample=violation.sample.decode("utf-8", "backslashreplace"), count=self._violations)
+            self._say(
+                "worker.protocol_violated",
+                why=violation.why,
+                sample=violation.sample.decode("utf-8", "backslashreplace"),
+                count=self._violations,
+            )
         if self._violations == VIOLATIONS_BORNE:
-            self.end(Fault(Result.PROTOCOL, f"{self._violations} lines of nonsense on its pipe, the last: {violation.why}"))
+            self.end(
+                Fault(Result.PROTOCOL, f"{self._violations} lines of nonsense on its pipe, the last: {violation.why}")
+            )
 
     def ready(self) -> None:
         """It has shown that it is ready, the way its spec says."""
@@ -222,9 +244,14 @@ class Life:
         watch = self.watch
         if fault.result is Result.WATCHDOG:
             self._say(
-                "worker.hung", why=fault.why, late_s=round(fault.late_s, 4), state=fault.state, stack=stack,
+                "worker.hung",
+                why=fault.why,
+                late_s=round(fault.late_s, 4),
+                state=fault.state,
+                stack=stack,
                 silent_s=round(time.monotonic() - watch.last, 3) if watch else None,
-                progress=watch.progress if watch else None, status=watch.status if watch else None,
+                progress=watch.progress if watch else None,
+                status=watch.status if watch else None,
             )
         self.observed(Phase.STOPPING)
         self._say("worker.stopping", reason=fault.why)
@@ -237,7 +264,8 @@ class Life:
         await self._born(process)
         self.host.processes.signal_tree(process, signal.SIGTERM)
         self.host.processes.signal_tree(process, signal.SIGCONT)  # a stopped process hears TERM only when continued
-        await asyncio.wait([process.exit, self.worker.impatience()], timeout=self.spec.grace, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [process.exit, self.worker.impatience()]
+        await asyncio.wait(either, timeout=self.spec.grace, return_when=asyncio.FIRST_COMPLETED)
         if not process.exit.done():
             self._say("worker.killed", grace_s=self.spec.grace)
             await self._kill(process)
@@ -272,17 +300,30 @@ class Life:
         else:
             result = told.result
         return Ending(
-            worker=self.worker.name, spawn_id=process.spawn_id, pid=process.pid, result=result,
-            exit_kind=told.kind if told else None, exit_code=told.code if told else None, signal=told.signal if told else None,
-            asked=asked, was_ready=ready_at is not None, uptime_s=round(seen.at - note["began_at"], 6),
-            ready_s=round(seen.at - ready_at, 6) if ready_at is not None else 0.0, ended_at=seen.at,
-            detect_s=round(fault.late_s if fault else time.monotonic() - seen.at, 6), rusage=seen.rusage,
-            why=fault.why if fault else failed, stack=forensics.stack(process), exit_id=seen.id,
+            worker=self.worker.name,
+            spawn_id=process.spawn_id,
+            pid=process.pid,
+            result=result,
+            exit_kind=told.kind if told else None,
+            exit_code=told.code if told else None,
+            signal=told.signal if told else None,
+            asked=asked,
+            was_ready=ready_at is not None,
+            uptime_s=round(seen.at - note["began_at"], 6),
+            ready_s=round(seen.at - ready_at, 6) if ready_at is not None else 0.0,
+            ended_at=seen.at,
+            detect_s=round(fault.late_s if fault else time.monotonic() - seen.at, 6),
+            rusage=seen.rusage,
+            why=fault.why if fault else failed,
+            stack=forensics.stack(process),
+            exit_id=seen.id,
         )
 
     def _stillborn(self, why: str) -> Ending:
         now = time.monotonic()
-        return Ending(worker=self.worker.name, spawn_id=f"{self.worker.name}#0", result=Result.RESOURCES, ended_at=now, why=why)
+        return Ending(
+            worker=self.worker.name, spawn_id=f"{self.worker.name}#0", result=Result.RESOURCES, ended_at=now, why=why
+        )
 
     # -- telling ------------------------------------------------------------------------------------------------------
 

@@ -16,12 +16,12 @@ import msgspec
 
 from supervisor.aide import Aide
 from supervisor.anchor import boot
-from supervisor.spec import TemplateSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from supervisor.ledger import Ledger
+    from supervisor.spec import TemplateSpec
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BARE = "bare"
@@ -32,8 +32,15 @@ class Template(Aide):
     """One template process."""
 
     def __init__(
-        self, ledger: Ledger, spec: TemplateSpec, *, stdio: tuple[int, int], nonce: int, anchor_pid: int,
-        env: dict[str, str], path: tuple[str, ...],
+        self,
+        ledger: Ledger,
+        spec: TemplateSpec,
+        *,
+        stdio: tuple[int, int],
+        nonce: int,
+        anchor_pid: int,
+        env: dict[str, str],
+        path: tuple[str, ...],
     ) -> None:
         super().__init__(ledger, stdio)
         self.spec = spec
@@ -111,7 +118,9 @@ class Template(Aide):
         given = [null, os.dup(fds[0]), os.dup(fds[1]), theirs.detach(), os.dup(fds[2])]
         for fd in fds:
             os.close(fd)
-        self.ledger.ask({"op": "spawn", "key": key, "argv": argv, "env": env, "number": request["brand"] & 0xFFFFFFFF}, given)
+        self.ledger.ask(
+            {"op": "spawn", "key": key, "argv": argv, "env": env, "number": request["brand"] & 0xFFFFFFFF}, given
+        )
 
 
 class Nursery:

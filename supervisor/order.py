@@ -45,7 +45,14 @@ def cpus(spec: ChildSpec, replica: int) -> list[int] | None:
 
 
 def order(
-    spec: ChildSpec, *, name: str, replica: int, standby: bool, env: dict[str, str], path: tuple[str, ...], notify: str | None,
+    spec: ChildSpec,
+    *,
+    name: str,
+    replica: int,
+    standby: bool,
+    env: dict[str, str],
+    path: tuple[str, ...],
+    notify: str | None,
 ) -> dict[str, Any]:
     """The fields of a `spawn` request that follow from the spec (docs/architecture.md, "Template protocol")."""
     said = {"NINELIVES_NAME": name, "NINELIVES_REPLICA": str(replica), "NINELIVES_BEAT_FD": "3"}
@@ -56,9 +63,21 @@ def order(
     if notify is not None:
         said["NOTIFY_SOCKET"] = notify
     return {
-        "name": name, "spec": spec.name, "replica": replica, "standby": standby,
-        "target": spec.target, "args": spec.args, "command": list(spec.command) if spec.command else None, "path": list(path),
-        "env": {**env, **spec.env, **said}, "cwd": spec.cwd, "umask": spec.umask, "user": spec.user, "group": spec.group,
-        "nice": spec.nice, "cpus": cpus(spec, replica), "beat_within": spec.beat_within,
+        "name": name,
+        "spec": spec.name,
+        "replica": replica,
+        "standby": standby,
+        "target": spec.target,
+        "args": spec.args,
+        "command": list(spec.command) if spec.command else None,
+        "path": list(path),
+        "env": {**env, **spec.env, **said},
+        "cwd": spec.cwd,
+        "umask": spec.umask,
+        "user": spec.user,
+        "group": spec.group,
+        "nice": spec.nice,
+        "cpus": cpus(spec, replica),
+        "beat_within": spec.beat_within,
         "ready": str(spec.ready) if isinstance(spec.ready, Ready) else "started",
     }

@@ -30,7 +30,13 @@ class Outlet(Aide):
     flags = ("-S", "-s", "-P")
 
     def __init__(
-        self, ledger: Ledger, *, stdio: tuple[int, int], arguments: list[str], env: dict[str, str], events_fd: int,
+        self,
+        ledger: Ledger,
+        *,
+        stdio: tuple[int, int],
+        arguments: list[str],
+        env: dict[str, str],
+        events_fd: int,
     ) -> None:
         super().__init__(ledger, stdio)
         self._arguments, self._env, self._events_fd = arguments, env, events_fd
@@ -93,7 +99,9 @@ class Outlet(Aide):
         self.ledger.put(f"output/{spawn_id}", known)
         if self.channel is not None:
             for name in ("out", "err"):
-                self.channel.send(msgspec.json.encode({"kind": "label", "source": f"{spawn_id}/{name}", **known["label"]}))
+                self.channel.send(
+                    msgspec.json.encode({"kind": "label", "source": f"{spawn_id}/{name}", **known["label"]})
+                )
 
     def received(self, data: bytes, fds: list[int]) -> None:
         """`eof`: everything a pipe ever carried is committed."""
@@ -127,6 +135,6 @@ class Outlet(Aide):
             self.channel.send(msgspec.json.encode({"kind": "stop"}))
 
     def is_hung(self) -> bool:
-        """Has it been silent too long?"""
+        """Whether it has been silent too long."""
         self._read_beats()
         return self.ready and time.monotonic() - self.heard_at > SILENT_AFTER

@@ -53,7 +53,7 @@ LEGAL: Mapping[Phase, frozenset[Phase]] = MappingProxyType(
 )
 
 
-class IllegalMove(RuntimeError):  # noqa: N818  the noun says it
+class IllegalMove(RuntimeError):
     """A move that the table does not know: somebody saw what cannot be."""
 
     def __init__(self, name: str, before: Phase, after: Phase) -> None:

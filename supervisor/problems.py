@@ -30,7 +30,7 @@ class Problem(Noun, frozen=True):
         return where + self.what + (f"; {self.suggestion}" if self.suggestion else "")
 
 
-class BadConfig(Exception):  # noqa: N818 - the word is part of the contract, and an error by any name
+class BadConfig(Exception):
     """A config that was refused; `problems` has everything that is wrong with it."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -38,7 +38,7 @@ class BadConfig(Exception):  # noqa: N818 - the word is part of the contract, an
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Wrong(Exception):  # noqa: N818 - it is caught within this package, never seen by users
+class Wrong(Exception):
     """One value is wrong, or its part `key`; without a sentence when that has been told already."""
 
     def __init__(self, what: str = "", suggestion: str | None = None, *, key: str | None = None) -> None:

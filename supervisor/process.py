@@ -13,13 +13,13 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor import kernel
-from supervisor.nursery import Nursery
 from workers.wire import Decoder, Message, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from supervisor.ledger import Ledger
+    from supervisor.nursery import Nursery
     from supervisor.outlet import Outlet
 
 RESERVED = 1000  # spawn numbers written down at a time, so that no number is ever used twice
@@ -44,7 +44,9 @@ class Orphan(NamedTuple):
 class Process:
     """One spawn, from the asking to the reaping."""
 
-    def __init__(self, spawn_id: str, number: int, beat_fd: int, stack_fd: int, go_fd: int | None, note: dict[str, Any]) -> None:
+    def __init__(
+        self, spawn_id: str, number: int, beat_fd: int, stack_fd: int, go_fd: int | None, note: dict[str, Any]
+    ) -> None:
         self.spawn_id, self.number = spawn_id, number
         self.beat_fd, self.stack_fd, self.go_fd = beat_fd, stack_fd, go_fd
         self.note = note  # what the anchor keeps of it: worker, spawned_at, ready_at, pid, start …
@@ -93,7 +95,9 @@ class Process:
 class Processes:
     """All of them."""
 
-    def __init__(self, ledger: Ledger, nursery: Nursery, outlet: Outlet, *, nonce: int, anchor_pid: int, stdio: tuple[int, int]) -> None:
+    def __init__(
+        self, ledger: Ledger, nursery: Nursery, outlet: Outlet, *, nonce: int, anchor_pid: int, stdio: tuple[int, int]
+    ) -> None:
         self.ledger, self.nursery, self.outlet = ledger, nursery, outlet
         self._nonce, self._anchor_pid, self._stdio = nonce, anchor_pid, stdio
         self._loop = asyncio.get_running_loop()
@@ -116,7 +120,9 @@ class Processes:
             self.ledger.put("numbers", self._reserved)
         return self._number
 
-    def spawn(self, worker: str, request: dict[str, Any], template: str, label: dict[str, Any], note: dict[str, Any]) -> Process:
+    def spawn(
+        self, worker: str, request: dict[str, Any], template: str, label: dict[str, Any], note: dict[str, Any]
+    ) -> Process:
         """Note it, ask the template for it, and return at once. Raises OSError when descriptors have run out."""
         number = self._next_number()
         spawn_id = f"{worker}#{number}"
@@ -126,7 +132,9 @@ class Processes:
             go_r, go_w = self._pipe(fds, 0)
             stack = self._keep(fds, os.memfd_create("stack"))
             out_w, err_w, outputs = self._outputs(fds, label)
-            kept = [self._keep(fds, os.dup(fd)) for fd in ((beat_r, stack, go_w) if request["standby"] else (beat_r, stack))]
+            kept = [
+                self._keep(fds, os.dup(fd)) for fd in ((beat_r, stack, go_w) if request["standby"] else (beat_r, stack))
+            ]
             child_stack = self._keep(fds, os.dup(stack))
         except OSError:
             for fd in fds:
@@ -141,7 +149,11 @@ class Processes:
             os.close(go_w)
         process = Process(spawn_id, number, beat_r, stack, go_w if request["standby"] else None, note)
         request = {
-            **request, "kind": "spawn", "spawn": spawn_id, "brand": kernel.brand(self._nonce, number), "anchor": self._anchor_pid,
+            **request,
+            "kind": "spawn",
+            "spawn": spawn_id,
+            "brand": kernel.brand(self._nonce, number),
+            "anchor": self._anchor_pid,
             "env": {**request["env"], "NINELIVES_SPAWN_ID": spawn_id},
         }
         self._ask(process, request, template, [out_w, err_w, beat_w, go_r, child_stack])
@@ -292,7 +304,9 @@ class Processes:
             if not found:
                 return list(swept.values())
             # Stopped first, so that none of them forks while we go through them; then killed, children included.
-            everything = found + [below for root in found for pid in kernel.descendants(root.pid) if (below := kernel.stat(pid))]
+            everything = found + [
+                below for root in found for pid in kernel.descendants(root.pid) if (below := kernel.stat(pid))
+            ]
             for each in everything:
                 self._send(each.pid, each.start, signal.SIGSTOP)
             for each in everything:

@@ -46,14 +46,12 @@ class Readiness:
             self._loop.remove_reader(self._life.worker.notify_socket)
 
     def heard(self, message: Message) -> None:
-        """A line on the beat pipe: is it the one we wait for?"""
+        """Whether a line on the beat pipe is the one we wait for."""
         way, is_program = self._spec.ready, self._spec.command is not None
         self.status = message.fields.get("status", self.status)
-        if message.kind == "hello" and (way is Ready.STARTED or (way is Ready.AUTO and is_program)):
-            self._ready()
-        elif message.kind == "ready" and way in (Ready.AUTO, Ready.BEAT, Ready.STARTED):
-            self._ready()
-        elif message.kind == "beat" and way is Ready.BEAT:
+        started = way is Ready.STARTED or (way is Ready.AUTO and is_program)
+        ways = {"hello": started, "ready": way in (Ready.AUTO, Ready.BEAT, Ready.STARTED), "beat": way is Ready.BEAT}
+        if ways.get(message.kind, False):
             self._ready()
 
     def newline(self) -> bool:

@@ -24,7 +24,7 @@ PATIENCE = 30.0  # seconds systemd is asked for, each time something made progre
 
 
 def sentence(keepers: Iterable[Keeper]) -> str:
-    """ "41 of 42 ready, 1 quarantined: mailer"."""
+    """The state in a sentence: "41 of 42 ready, 1 quarantined: mailer"."""
     wanted = [keeper for keeper in keepers if keeper.want is Want.UP and keeper.verdict is not Verdict.DONE]
     ready = sum(keeper.phase is Phase.READY for keeper in wanted)
     parts = [f"{ready} of {len(wanted)} ready"]
@@ -42,10 +42,22 @@ def sentence(keepers: Iterable[Keeper]) -> str:
 def show_worker(keeper: Keeper, facts: dict[str, Any]) -> dict[str, Any]:
     """One row of `status --json`."""
     return {
-        "worker": keeper.name, "want": str(keeper.want), "phase": str(keeper.phase), "pid": facts["pid"], "spawn_id": facts["spawn_id"],
-        "uptime_s": facts["uptime_s"], "restarts": keeper.restarts, "streak": keeper.streak, "standbys": facts["standbys"],
-        "beat_age_s": facts["beat_age_s"], "rss_bytes": facts["rss_bytes"], "cpu_s": facts["cpu_s"],
-        "last_ending": show_ending(keeper), "verdict": keeper.verdict, "progress": facts["progress"], "status": facts["status"],
+        "worker": keeper.name,
+        "want": str(keeper.want),
+        "phase": str(keeper.phase),
+        "pid": facts["pid"],
+        "spawn_id": facts["spawn_id"],
+        "uptime_s": facts["uptime_s"],
+        "restarts": keeper.restarts,
+        "streak": keeper.streak,
+        "standbys": facts["standbys"],
+        "beat_age_s": facts["beat_age_s"],
+        "rss_bytes": facts["rss_bytes"],
+        "cpu_s": facts["cpu_s"],
+        "last_ending": show_ending(keeper),
+        "verdict": keeper.verdict,
+        "progress": facts["progress"],
+        "status": facts["status"],
         "group": keeper.above.name if keeper.above is not None else None,
     }
 
@@ -55,14 +67,22 @@ def show_ending(keeper: Account) -> dict[str, Any] | None:
     if keeper.last_ending is None:
         return None
     ending: dict[str, Any] = msgspec.to_builtins(keeper.last_ending)
-    return {key: ending[key] for key in ("spawn_id", "result", "exit_kind", "exit_code", "signal", "asked", "uptime_s", "why")}
+    return {
+        key: ending[key]
+        for key in ("spawn_id", "result", "exit_kind", "exit_code", "signal", "asked", "uptime_s", "why")
+    }
 
 
 def show_group(keeper: Keeper, strategy: str) -> dict[str, Any]:
     """One group."""
     return {
-        "group": keeper.name, "strategy": strategy, "phase": str(keeper.phase), "want": str(keeper.want), "streak": keeper.streak,
-        "members": [member.name for member in keeper.child.members], "verdict": keeper.verdict,
+        "group": keeper.name,
+        "strategy": strategy,
+        "phase": str(keeper.phase),
+        "want": str(keeper.want),
+        "streak": keeper.streak,
+        "members": [member.name for member in keeper.child.members],
+        "verdict": keeper.verdict,
     }
 
 

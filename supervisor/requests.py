@@ -21,19 +21,19 @@ class ControlError(Exception):
     code: ClassVar[int]
 
 
-class Failed(ControlError):  # noqa: N818 - the words of the exit codes
+class Failed(ControlError):
     """It was tried and did not work: 1."""
 
     code = 1
 
 
-class Usage(ControlError):  # noqa: N818
+class Usage(ControlError):
     """The request makes no sense: 2."""
 
     code = 2
 
 
-class Refused(ControlError):  # noqa: N818
+class Refused(ControlError):
     """It makes sense and is not done: 3."""
 
     code = 3

@@ -21,12 +21,14 @@ from supervisor.order import environment
 from supervisor.outlet import STORE, Outlet
 from supervisor.process import Processes
 from supervisor.service import Service, template_spec
-from supervisor.spec import Config, TemplateSpec
+from supervisor.spec import Config
 from supervisor.vigil import Vigil
 
 if TYPE_CHECKING:
+    from supervisor.aide import Aide
     from supervisor.daemon import Supervisor
     from supervisor.process import Process
+    from supervisor.spec import TemplateSpec
 
 STRAY_GRACE = 10.0  # seconds from TERM to KILL for a process whose worker is in no config any more
 
@@ -88,14 +90,28 @@ class Takeover:
         assert events is not None, "the anchor makes the events pipe before anything else"
         journal = {name: os.environ[name] for name in ("JOURNAL_STREAM",) if name in os.environ}
         arguments = [
-            "--instance", facts["instance_id"], "--nonce", str(nonce), "--anchor", str(anchor_pid),
-            "--format", boss.log_format, "--recent", str(config.recent),
+            "--instance",
+            facts["instance_id"],
+            "--nonce",
+            str(nonce),
+            "--anchor",
+            str(anchor_pid),
+            "--format",
+            boss.log_format,
+            "--recent",
+            str(config.recent),
         ]
         outlet = Outlet(ledger, stdio=boss.stdio, arguments=arguments, env=env | journal, events_fd=events[1][0])
 
         def make(spec: TemplateSpec) -> Template:
             template = Template(
-                ledger, spec, stdio=boss.stdio, nonce=nonce, anchor_pid=anchor_pid, env=env, path=host.path,
+                ledger,
+                spec,
+                stdio=boss.stdio,
+                nonce=nonce,
+                anchor_pid=anchor_pid,
+                env=env,
+                path=host.path,
             )
             template.report = lambda each, message: tell_template(host, each, message)
             template.ended = lambda each, packet: tell_ended(host, each, packet)
@@ -104,9 +120,15 @@ class Takeover:
         nursery = Nursery(make)
         processes = Processes(ledger, nursery, outlet, nonce=nonce, anchor_pid=anchor_pid, stdio=boss.stdio)
         host = Host(
-            processes=processes, ledger=ledger, vigil=Vigil(processes), announce=log.announce,
-            hurry=asyncio.get_running_loop().create_future(), folder=boss.entrance.folder if boss.entrance else "",
-            name=config.name, path=config.path, environment=env,
+            processes=processes,
+            ledger=ledger,
+            vigil=Vigil(processes),
+            announce=log.announce,
+            hurry=asyncio.get_running_loop().create_future(),
+            folder=boss.entrance.folder if boss.entrance else "",
+            name=config.name,
+            path=config.path,
+            environment=env,
         )
         outlet.ended = lambda each, packet: tell_ended(host, each, packet)
         processes.known = lambda: [aide.pid for aide in boss.aides()]
@@ -118,7 +140,7 @@ class Takeover:
 
     # -- adopting -------------------------------------------------------------------------------------------------------
 
-    def adopt(self, boss: Supervisor, service: Service, facts: dict[str, Any]) -> None:
+    def adopt(self, boss: Supervisor, service: Service, facts: dict[str, Any]) -> None:  # noqa: C901, PLR0912 - a list of steps
         """Aides, workers, standbys; then the news, in the order in which it happened; then the keepers keep."""
         host, config = service.host, service.config
         store = self.take(STORE)
@@ -142,7 +164,11 @@ class Takeover:
             self._tell_resumed(service, facts)
         else:
             host.announce(
-                "supervisor.started", name=config.name, pid=os.getpid(), anchor_pid=facts["anchor_pid"], version=boss_version(),
+                "supervisor.started",
+                name=config.name,
+                pid=os.getpid(),
+                anchor_pid=facts["anchor_pid"],
+                version=boss_version(),
             )
             host.announce("config.loaded", source=config.source, workers=len(config.workers), groups=len(config.groups))
         service.run((self.take("counts") or ({}, []))[0])
@@ -158,7 +184,11 @@ class Takeover:
             service.background(put_down_stray(host, process))
         for keeper in list(service.roster.keepers.values()):
             worker = service.roster.worker(keeper.name)
-            if worker is not None and worker.adopted is not None and worker.adopted.note.get("fingerprint") != worker.fingerprint:
+            if (
+                worker is not None
+                and worker.adopted is not None
+                and worker.adopted.note.get("fingerprint") != worker.fingerprint
+            ):
                 keeper.restart()
         stopping = self.take("stopping")
         if stopping is not None:
@@ -172,7 +202,12 @@ class Takeover:
         if reason == "upgrade":
             service.host.announce("supervisor.upgraded", version=boss_version(), pid=os.getpid())
         service.host.announce(
-            "supervisor.resumed", reason=reason, adopted=adopted, resumes=facts["resumes"], away_s=away, pid=os.getpid(),
+            "supervisor.resumed",
+            reason=reason,
+            adopted=adopted,
+            resumes=facts["resumes"],
+            away_s=away,
+            pid=os.getpid(),
             level="info" if reason == "upgrade" else None,
         )
 
@@ -220,9 +255,16 @@ async def put_down_stray(host: Host, process: Process) -> None:
     await host.processes.sweep(process)
     told = forensics.decode(seen.status) if seen.status is not None else None
     host.announce(
-        "worker.ended", level="info", worker=process.note["worker"], spawn_id=process.spawn_id, pid=process.pid,
-        how=f"{told} (no longer in the config)", exit_kind=told.kind if told else None, exit_code=told.code if told else None,
-        signal=told.signal if told else None, uptime_s=round(seen.at - process.note["spawned_at"], 3),
+        "worker.ended",
+        level="info",
+        worker=process.note["worker"],
+        spawn_id=process.spawn_id,
+        pid=process.pid,
+        how=f"{told} (no longer in the config)",
+        exit_kind=told.kind if told else None,
+        exit_code=told.code if told else None,
+        signal=told.signal if told else None,
+        uptime_s=round(seen.at - process.note["spawned_at"], 3),
     )
     if seen.id is not None:
         host.ledger.ack(seen.id)
@@ -233,7 +275,11 @@ def tell_template(host: Host, template: Template, message: dict[str, Any]) -> No
     """What a template says of itself."""
     if message.get("kind") == "ready":
         host.announce(
-            "template.ready", template=template.spec.name, pid=template.pid, took_s=message.get("took_s"), modules=message.get("modules"),
+            "template.ready",
+            template=template.spec.name,
+            pid=template.pid,
+            took_s=message.get("took_s"),
+            modules=message.get("modules"),
         )
     elif message.get("kind") == "failed":
         module = f" {message['module']}" if message.get("module") else ""
@@ -241,15 +287,18 @@ def tell_template(host: Host, template: Template, message: dict[str, Any]) -> No
         host.announce("template.failed", template=template.spec.name, why=why, stack=message.get("traceback"))
 
 
-def tell_ended(host: Host, aide: Outlet | Template, packet: dict[str, Any]) -> None:
+def tell_ended(host: Host, aide: Aide, packet: dict[str, Any]) -> None:
     """An aide that was wanted has ended."""
     if not aide.wanted:
         return
     status = packet.get("status")
     told = forensics.decode(status) if status is not None else None
     facts: dict[str, Any] = {
-        "pid": aide.pid, "exit_kind": str(told) if told else "never ran", "exit_code": told.code if told else None,
-        "signal": told.signal if told else None, "why": packet.get("why"),
+        "pid": aide.pid,
+        "exit_kind": str(told) if told else "never ran",
+        "exit_code": told.code if told else None,
+        "signal": told.signal if told else None,
+        "why": packet.get("why"),
     }
     if isinstance(aide, Template):
         host.announce("template.ended", template=aide.spec.name, **facts)

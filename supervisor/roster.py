@@ -62,7 +62,10 @@ class Roster:
         spec = self.config.workers.get(name)
         if spec is not None:
             self.shelves.setdefault(name, Shelf(self._host, spec))
-            return [self._make_worker(spec, worker, replica) for replica, worker in enumerate(names(spec, self.counts[name]))]
+            return [
+                self._make_worker(spec, worker, replica)
+                for replica, worker in enumerate(names(spec, self.counts[name]))
+            ]
         group_spec = self.config.groups[name]
         group = Group(group_spec, ())
         keeper = self._keeper(group)
@@ -153,12 +156,10 @@ class Roster:
             before = old.workers.get(name)
             if before is None or before.replicas != spec.replicas or name not in self.counts:
                 self.counts[name] = spec.replicas or 1
-        goes, comes = [], []
-        for name in self._entries(old):
-            if name not in self._entries(new) or not self._same_shape(name, old, new):
-                goes.append(name)
+        stays = [name for name in self._entries(old) if name in self._entries(new) and self._same_shape(name, old, new)]
+        goes = [name for name in self._entries(old) if name not in stays]
         comes = [name for name in self._entries(new) if name in goes or name not in self._entries(old)]
-        await asyncio.gather(*(self._leave(name, old) for name in goes))
+        await asyncio.gather(*(self._leave(name) for name in goes))
         for name in [name for name in self.shelves if name not in new.workers]:
             self.shelves.pop(name).close()
         for name in comes:
@@ -168,10 +169,12 @@ class Roster:
         for name in [name for name in self.counts if name not in new.workers]:
             del self.counts[name]
 
-    async def _leave(self, name: str, old: Config) -> None:
-        keepers = [self.groups[name]] if name in self.groups else [
-            self.keepers[worker] for worker in list(self.keepers) if self._spec_name(worker) == name
-        ]
+    async def _leave(self, name: str) -> None:
+        keepers = (
+            [self.groups[name]]
+            if name in self.groups
+            else [self.keepers[worker] for worker in list(self.keepers) if self._spec_name(worker) == name]
+        )
         for keeper in reversed(keepers):
             await self.remove(keeper)
 
@@ -213,7 +216,7 @@ class Roster:
                 continue
             was, keeper.child.spec = keeper.child.spec, group_spec
             for member in [member for member in was.members if member not in group_spec.members]:
-                await self._leave(member, old)
+                await self._leave(member)
             for member in [member for member in group_spec.members if member not in was.members]:
                 at = self._index_behind(keeper.child, group_spec, member)
                 for each in self._make(member):
@@ -225,7 +228,11 @@ class Roster:
 
     def _index_behind(self, group: Group, spec: GroupSpec, member: str) -> int:
         before = spec.members[: spec.members.index(member)]
-        found = [at for at, keeper in enumerate(group.members) if keeper.name in before or self._spec_name(keeper.name) in before]
+        found = [
+            at
+            for at, keeper in enumerate(group.members)
+            if keeper.name in before or self._spec_name(keeper.name) in before
+        ]
         return found[-1] + 1 if found else 0
 
     async def _follow_spec(self, name: str, spec: ChildSpec) -> None:

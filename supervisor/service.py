@@ -19,8 +19,8 @@ from supervisor import report
 from supervisor.book import Book
 from supervisor.config import BadConfig
 from supervisor.gate import Gate
+from supervisor.notify import ready, reloading, stopping
 from supervisor.nursery import BARE
-from supervisor.notify import reloading, ready, stopping
 from supervisor.phase import Phase
 from supervisor.plan import difference
 from supervisor.requests import Failed, Refused, Usage, suggestion
@@ -44,7 +44,9 @@ MOST_REPLICAS = 10_000
 class Service:
     """Implements control.Service. `facts` are those of the anchor's hello."""
 
-    def __init__(self, host: Host, log: Log, config: Config, facts: dict[str, Any], remembered: Callable[[str, str], Any]) -> None:
+    def __init__(
+        self, host: Host, log: Log, config: Config, facts: dict[str, Any], remembered: Callable[[str, str], Any]
+    ) -> None:
         self.host, self.log, self.facts = host, log, facts
         self.started_at = time.monotonic()
         self.roster = Roster(host, config, remembered)
@@ -109,7 +111,7 @@ class Service:
         if not self.host.hurry.done():
             self.host.hurry.set_result(None)
 
-    def _finished(self, keeper: Keeper, verdict: Verdict) -> None:
+    def _finished(self, keeper: Account, verdict: Verdict) -> None:
         if verdict is Verdict.DONE:
             self.finish(f"{keeper.kind} {keeper.name} completed, and is significant", 0)
         else:
@@ -123,7 +125,9 @@ class Service:
     def _all_settled(self) -> None:
         if not self.facts["resumes"]:
             took = time.monotonic() - self.started_at
-            self.host.announce("supervisor.ready", status=report.sentence(self.roster.keepers.values()), took_s=round(took, 3))
+            self.host.announce(
+                "supervisor.ready", status=report.sentence(self.roster.keepers.values()), took_s=round(took, 3)
+            )
 
     def _tell_systemd(self, text: str) -> None:
         if self.facts["systemd"]:
@@ -172,10 +176,16 @@ class Service:
         ]
         return {
             "supervisor": {
-                "name": self.config.name, "pid": os.getpid(), "anchor_pid": facts["anchor_pid"], "instance_id": facts["instance_id"],
-                "uptime_s": round(time.monotonic() - facts["since"], 3), "resumes": facts["resumes"],
+                "name": self.config.name,
+                "pid": os.getpid(),
+                "anchor_pid": facts["anchor_pid"],
+                "instance_id": facts["instance_id"],
+                "uptime_s": round(time.monotonic() - facts["since"], 3),
+                "resumes": facts["resumes"],
             },
-            "workers": rows, "groups": groups, "status": report.sentence(roster.keepers.values()),
+            "workers": rows,
+            "groups": groups,
+            "status": report.sentence(roster.keepers.values()),
         }
 
     async def start(self, workers: list[str], *, wait: bool) -> dict[str, Any]:
@@ -218,7 +228,9 @@ class Service:
     async def _restart_one(self, keeper: Keeper) -> None:
         before = keeper.restarts
         keeper.restart()
-        await keeper.until(lambda it: (it.restarts > before or it.kind == "group") and it.settled or it.phase is Phase.QUARANTINED)
+        await keeper.until(
+            lambda it: ((it.restarts > before or it.kind == "group") and it.settled) or it.phase is Phase.QUARANTINED
+        )
 
     def _template_of(self, keeper: Keeper) -> str:
         worker = self.roster.worker(keeper.name)
@@ -241,7 +253,9 @@ class Service:
         async with self._reloading:
             home = self.roster.home_of(self.roster.homes(worker)[0])
             if home.spec.strategy is Strategy.REST_FOR_ONE:
-                raise Refused(f"{worker} is a member of {home.name}, which is rest_for_one: change `replicas` and reload")
+                raise Refused(
+                    f"{worker} is a member of {home.name}, which is rest_for_one: change `replicas` and reload"
+                )
             before = self.roster.counts[worker]
             await self.roster.scale(worker, replicas)
             self.host.ledger.put("counts", self.roster.counts)
@@ -260,7 +274,9 @@ class Service:
                 raise Failed("\n".join(["the config is bad, the old one stays:", *problems])) from error
             plan = difference(self.config, new)
             stale = await self._stale_templates()
-            changes = "\n".join([str(plan), *(f"~ template {name}: {path} has changed" for name, path in stale.items())])
+            changes = "\n".join(
+                [str(plan), *(f"~ template {name}: {path} has changed" for name, path in stale.items())]
+            )
             if diff:
                 return {"changes": changes}
             self._tell_systemd(reloading(time.monotonic_ns() // 1000))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor import forensics
 from supervisor.order import order
@@ -51,11 +51,19 @@ class Shelf:
             return
         host, spec = self._host, self.spec
         request = order(
-            spec, name=spec.name, replica=0, standby=True, env=host.environment, path=host.path, notify=None,
+            spec,
+            name=spec.name,
+            replica=0,
+            standby=True,
+            env=host.environment,
+            path=host.path,
+            notify=None,
         )
         label = {"worker": spec.name, "output": output_of(spec)}
         try:
-            process = host.processes.spawn(spec.name, request, spec.template, label, {"standby": spec.name, "stacks": spec.target is not None})
+            process = host.processes.spawn(
+                spec.name, request, spec.template, label, {"standby": spec.name, "stacks": spec.target is not None}
+            )
         except OSError:
             self._later()
             return
@@ -89,7 +97,7 @@ class Shelf:
         """Wait until none of them is left."""
         self.close()
         while self._standbys or self._tasks:
-            waiting = [asyncio.ensure_future(asyncio.shield(process.exit)) for process in self._standbys]
+            waiting: list[asyncio.Future[Any]] = [process.exit for process in self._standbys]
             await asyncio.wait([*waiting, *self._tasks])
             await asyncio.sleep(0)
 
@@ -124,9 +132,17 @@ class Shelf:
         if seen.status is not None and not self._closed:
             told = forensics.decode(seen.status)
             self._host.announce(
-                "standby.ended", worker=self.spec.name, spawn_id=process.spawn_id, pid=process.pid, how=str(told),
-                exit_kind=told.kind, exit_code=told.code, signal=told.signal, result=str(told.result),
-                why=process.note.get("failed"), stack=forensics.stack(process),
+                "standby.ended",
+                worker=self.spec.name,
+                spawn_id=process.spawn_id,
+                pid=process.pid,
+                how=str(told),
+                exit_kind=told.kind,
+                exit_code=told.code,
+                signal=told.signal,
+                result=str(told.result),
+                why=process.note.get("failed"),
+                stack=forensics.stack(process),
             )
         if process.refused:
             self._host.processes.nursery.refuse(self.spec.template)

@@ -32,7 +32,11 @@ class Watch:
     """One worker's silence. `hung(why, late_s, state)` is called once; `starved(silent_s, waited_s)` before, if it was."""
 
     def __init__(
-        self, process: Process, beat_within: float, hung: Callable[[str, float, str], None], starved: Callable[[float, float], None],
+        self,
+        process: Process,
+        beat_within: float,
+        hung: Callable[[str, float, str], None],
+        starved: Callable[[float, float], None],
     ) -> None:
         self.process, self.beat_within = process, beat_within
         self.hung, self.starved = hung, starved
@@ -90,7 +94,11 @@ class Watch:
             self._delay_at = None
             self.starved(silent, waited)
             return
-        self.end(f"silent for {silent:.3f} s (beat_within is {self.beat_within:g} s)", late, {"R": "running", "S": "sleeping", "D": "in the kernel"}.get(state, state))
+        self.end(
+            f"silent for {silent:.3f} s (beat_within is {self.beat_within:g} s)",
+            late,
+            {"R": "running", "S": "sleeping", "D": "in the kernel"}.get(state, state),
+        )
 
     def end(self, why: str, late: float, state: str) -> None:
         """Hung: said once."""

@@ -134,12 +134,20 @@ class Worker:
         """Run a probe's program as the worker's user, in its folder, with its environment; its exit code."""
         spec = self.spec
         request = order(
-            spec, name=self.name, replica=self.replica, standby=False, env=self.host.environment, path=(), notify=None,
+            spec,
+            name=self.name,
+            replica=self.replica,
+            standby=False,
+            env=self.host.environment,
+            path=(),
+            notify=None,
         )
         request |= {"target": None, "command": list(command), "ready": "started"}
         label = {"worker": self.name, "output": {"to": "capture", "when_full": "drop"}}
         processes = self.host.processes
-        process = processes.spawn(self.name, request, spec.template, label, {"probe": self.name, "began_at": time.monotonic()})
+        process = processes.spawn(
+            self.name, request, spec.template, label, {"probe": self.name, "began_at": time.monotonic()}
+        )
         try:
             seen = await asyncio.shield(process.exit)
         finally:
@@ -153,7 +161,11 @@ class Worker:
     def show(self) -> dict[str, Any]:
         """The facts about its process; null where there is none."""
         process, now = self.process, time.monotonic()
-        seen = kernel.stat(process.pid) if process is not None and process.pid is not None and not process.exit.done() else None
+        seen = (
+            kernel.stat(process.pid)
+            if process is not None and process.pid is not None and not process.exit.done()
+            else None
+        )
         watch = self.life.watch if self.life else None
         if watch is not None and process is not None:
             self.host.processes.drain(process)
@@ -166,5 +178,6 @@ class Worker:
             "rss_bytes": seen.rss_bytes if seen else None,
             "cpu_s": round(seen.cpu_s, 3) if seen else None,
             "progress": watch.progress if watch else None,
-            "status": (watch.status if watch else None) or (self.life.readiness.status if self.life and self.life.readiness else None),
+            "status": (watch.status if watch else None)
+            or (self.life.readiness.status if self.life and self.life.readiness else None),
         }

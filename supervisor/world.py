@@ -103,7 +103,7 @@ class World:
     """A significant member ended for good, or one with on_quarantine = exit gave up. May be told more than once."""
 
 
-class Failed(Exception):  # noqa: N818  a word of the algebra, and no error of ours
+class Failed(Exception):
     """A member's life ended in a way that asks for another; charged to the culprit alone."""
 
     def __init__(self, culprit: Keeper) -> None:
@@ -111,7 +111,7 @@ class Failed(Exception):  # noqa: N818  a word of the algebra, and no error of o
         self.culprit = culprit
 
 
-class GivenUp(Exception):  # noqa: N818  likewise
+class GivenUp(Exception):
     """A member escalated: a failure of the group above."""
 
     def __init__(self, culprit: Keeper) -> None:

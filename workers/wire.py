@@ -114,7 +114,7 @@ def encode_fitting(kind: str, text: str, **fields: Any) -> bytes:
 
 
 def encode_go(go: Go) -> bytes:
-    """The one line a standby reads, whole, up to the end of file; the environment in it may be long."""
+    """The one line a standby reads, whole; the environment in it may be long."""
     return json.dumps({"kind": "go", **go._asdict()}, separators=(",", ":")).encode() + b"\n"
 
 

@@ -25,19 +25,19 @@ _REASSURE_S = 1.0
 _CHUNK = 64 * 1024
 
 
-class NoAnswer(Exception):  # noqa: N818 - the word of exit code 4
+class NoAnswer(Exception):
     """No service answers; code is the exit code."""
 
     code = 4
 
 
-class Dropped(Exception):  # noqa: N818 - what happened to the connection
+class Dropped(Exception):
     """The connection ended before the answer: what was asked may or may not have been done."""
 
     code = 1
 
 
-class Denied(Exception):  # noqa: N818 - the service said no
+class Denied(Exception):
     """The service answered with an error; code is the exit code."""
 
     def __init__(self, sentence: str, code: int) -> None:

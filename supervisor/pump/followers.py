@@ -150,7 +150,7 @@ class Followers:
             client.close()
             return
         self.clients[client.fileno()] = follower
-        self.epoll.register(client.fileno(), select.EPOLLRDHUP)
+        self.epoll.register(client.fileno(), 0)  # a hang-up is always reported; a half-closed client still reads
 
     def serve(self, ready: list[int]) -> None:
         """One turn for each client."""
@@ -164,7 +164,7 @@ class Followers:
                 follower.client.close()
                 del self.clients[fd]
             elif bool(follower.buffer) != had:
-                self.epoll.modify(fd, select.EPOLLRDHUP | (select.EPOLLOUT if follower.buffer else 0))
+                self.epoll.modify(fd, select.EPOLLOUT if follower.buffer else 0)
 
 
 @contextlib.contextmanager

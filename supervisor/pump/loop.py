@@ -17,6 +17,7 @@ from typing import Any
 
 from supervisor.pump.followers import Followers
 from supervisor.pump.journal import Journal, Slot
+from supervisor.pump.lines import LIMIT
 from supervisor.pump.render import choose
 from supervisor.pump.sinks import open_sink
 from supervisor.pump.sources import ENOUGH, EVENTS, LATE_S, SAY_S, Intake, Source
@@ -65,7 +66,7 @@ class Pump:
         left = self.journal.left_over()
         if left is not None:
             source = next(source for source in self.names.values() if source.slot == left[0])
-            self.intake.work(source, left[1], now)
+            self.intake.work_again(source, left[1], now)
             self._watch_time(source, now)
         events = self.names[""]
         events.fd = EVENTS_PIPE
@@ -158,7 +159,7 @@ class Pump:
         sink, journal = self.sink, self.journal
         sink.now_ms = time.time_ns() // 1_000_000
         unread = journal.told and journal.told_at >= journal.sent  # what was said last is not even out
-        if journal.lost and not unread and not (sink.broken and journal.unsent):
+        if journal.lost and not unread and not (sink.broken and journal.unsent) and journal.room() >= LIMIT:
             self.intake.say_sink_lost()
         if journal.unsent or journal.torn or journal.phase:
             sink.push(now)
@@ -203,8 +204,9 @@ class Pump:
             return
         try:
             self._obey(json.loads(packet), fds, now)
-        except (ValueError, KeyError, TypeError) as error:
-            self._complain(f"pump: cannot understand {packet[:200]!r}: {error!r}")
+        except (ValueError, LookupError, TypeError, OSError) as error:
+            with contextlib.suppress(OSError):
+                os.write(2, f"pump: cannot do {packet[:200]!r}: {error!r}\n".encode())
 
     def _obey(self, message: dict[str, Any], fds: list[int], now: float) -> None:
         kind = message["kind"]
@@ -263,7 +265,7 @@ class Pump:
         if source.lost:
             self.intake.say_lost(source, now)
         self.waiting.discard(source)
-        self.journal.commit(source.slot, None)
+        self.intake.bequeath(source)
         source.close()
         del self.names[source.name]
         self.answers.append(json.dumps({"kind": "eof", "source": source.name}).encode())
@@ -282,28 +284,30 @@ class Pump:
     def finish(self) -> None:
         """Read what is there, write what can be written within FLUSH_S."""
         deadline = time.monotonic() + FLUSH_S
-        busy = True
-        while busy and (now := time.monotonic()) < deadline:
-            busy = False
-            for source in list(self.sources.values()):
-                if self.intake.may_read(source, now):
-                    more = self.intake.pull(source, now)
-                    busy = busy or bool(more) or source.full
-                    if more is None:
-                        del self.sources[source.fd]
-                else:
-                    busy = True
-            self._push(now)
+        while self._drain(now := time.monotonic()) and now < deadline:
+            pass
         for source in self.names.values():
             if source.pending:
                 self.intake.work(source, b"", time.monotonic(), late=True)
             if source.lost:
                 self.intake.say_lost(source, time.monotonic())
-        while self.journal.unsent and (now := time.monotonic()) < deadline:
+        self._push(time.monotonic())
+        while self.journal.unsent and not self.sink.broken and (now := time.monotonic()) < deadline:
+            select.select([], [STDOUT], [], 0.05)
             self._push(now)
-            if self.journal.unsent:
-                select.select([], [STDOUT], [], 0.05)
 
-    def _complain(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            os.write(2, text.encode() + b"\n")
+    def _drain(self, now: float) -> bool:
+        """One turn for every source; whether there may be more."""
+        moved = held = False
+        for source in list(self.sources.values()):
+            if not self.intake.may_read(source, now):
+                held = True
+                continue
+            more = self.intake.pull(source, now)
+            moved, held = moved or more is True, held or source.full
+            if more is None:
+                del self.sources[source.fd]
+        self._push(now)
+        if held and not moved:  # until the reader of stdout, or the rate, lets us go on
+            select.select([], [], [], 0.01)
+        return moved or held

@@ -47,7 +47,7 @@ def _fitted(value: dict[str, Any], tail: bytes) -> bytes:
         space //= 2
 
 
-def dropped(  # noqa: PLR0913  (they are the fields of the event)
+def dropped(
     stamp: str,
     seq: int,
     instance: str,

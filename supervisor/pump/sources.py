@@ -49,6 +49,8 @@ class Source:
         """Take the label of an `add` or a `label` message."""
         self.label = label
         self.name = str(label.get("source", ""))
+        if len(json.dumps(label)) > 8192:
+            raise ValueError("the label of a source is at most 8 KiB")
         self.info = EVENTS if self.is_events else json.dumps(label, separators=(",", ":")).encode()
         self.envelope = Envelope(instance, label)
         output = label.get("output") or {}
@@ -151,6 +153,26 @@ class Intake:
         if data:
             journal.clear_inbox()
 
+    def work_again(self, source: Source, data: bytes, now: float) -> None:
+        """`work` with what a dead pump left in the inbox: if it was that which killed it, it must not kill us all."""
+        try:
+            self.work(source, data, now)
+        except Exception:  # noqa: BLE001  (whatever it is, log.dropped will tell, and the pump lives)
+            source.lose(max(data.count(b"\n"), 1), len(data))
+            source.pending, source.part = b"", 0
+            self.journal.consumed += 1
+            self.journal.commit(source.slot, source.state())
+            self.journal.clear_inbox()
+
+    def bequeath(self, source: Source) -> None:
+        """Free the slot; what it lost and there was no room to say is said with the next that is lost at the sink."""
+        journal = self.journal
+        if source.lost:
+            journal.lost += source.lost
+            journal.lost_bytes += source.lost_bytes
+            journal.lost_since = journal.lost_since or source.lost_since
+        journal.commit(source.slot, None)
+
     def _drop(self, source: Source) -> None:
         end = source.pending.rfind(b"\n") + 1
         if end == 0 and len(source.pending) >= LONGEST:
@@ -204,9 +226,12 @@ class Intake:
     def say_sink_lost(self) -> None:
         """One line for all that could not be written."""
         journal = self.journal
+        reason = "the ring of lines is full"
+        if journal.lost_errno:
+            reason = f"cannot write to stdout: {os.strerror(journal.lost_errno)}"
         line = notices.dropped(
             timestamp(), journal.seq, self.instance, count=journal.lost, size=journal.lost_bytes,
-            reason=f"cannot write to stdout: {os.strerror(journal.lost_errno)}", since_ms=journal.lost_since,
+            reason=reason, since_ms=journal.lost_since,
         )  # fmt: skip
         journal.told, journal.told_at = journal.lost, journal.head
         journal.lost = journal.lost_bytes = journal.lost_since = 0
