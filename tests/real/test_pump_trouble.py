@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.pump_rig import Rig
+from tests.real.pump_rig import Rig  # noqa: TC001  (with the others)
 from tests.real.test_pump import (
     MAKE,
     Drain,
