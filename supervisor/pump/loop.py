@@ -17,7 +17,7 @@ from typing import Any
 
 from supervisor.pump.followers import Followers
 from supervisor.pump.journal import Journal, Slot
-from supervisor.pump.lines import LIMIT
+from supervisor.pump.outlet import Outlet
 from supervisor.pump.render import choose
 from supervisor.pump.sinks import open_sink
 from supervisor.pump.sources import ENOUGH, EVENTS, LATE_S, SAY_S, Intake, Source
@@ -36,9 +36,10 @@ class Pump:
         self.instance = instance
         self.epoll = select.epoll()
         self.journal = Journal(JOURNAL, INBOX, recent)
-        render, private = choose(fmt, STDOUT), (PRIVATE_R, PRIVATE_W)
-        self.sink = open_sink(self.journal, STDOUT, render, private, now_ms=time.time_ns() // 1_000_000)
         self.intake = Intake(self.journal, instance)
+        private = (PRIVATE_R, PRIVATE_W)
+        sink = open_sink(self.journal, STDOUT, choose(fmt, STDOUT), private, now_ms=time.time_ns() // 1_000_000)
+        self.outlet = Outlet(self.journal, sink, self.intake, self.epoll)
         self.channel = socket.socket(fileno=CHANNEL)
         self.sources: dict[int, Source] = {}  # by fd
         self.names: dict[str, Source] = {}
@@ -47,7 +48,6 @@ class Pump:
         self.waiting: set[Source] = set()  # with an unfinished line, or something lost to say
         self.followers = Followers(self.journal, self.epoll)
         self.answers: list[bytes] = []
-        self.polled_sink = -1
         self.unclaimed_at = time.monotonic() + UNCLAIMED_S
         self.beat_at = 0.0
         self.stopping = self.orphaned = False
@@ -85,10 +85,10 @@ class Pump:
             source = self.sources.get(fd)
             if source is not None and fd != EVENTS_PIPE:
                 self._pull(source, now)
-                self._push(now)
+                self.outlet.push(now)
             elif fd == CHANNEL:
                 self._hear(now)
-        self._push(now)
+        self.outlet.push(now)
         if self.blocked:
             self._unblock(now)
         if self.waiting:
@@ -102,9 +102,9 @@ class Pump:
         until = self.beat_at
         if self.waiting:
             until = min(until, now + LATE_S / 4)
-        if self.sink.broken and self.journal.unsent:
-            until = min(until, max(self.sink.broken_until, now))
-        if any(source.rate or source.full for source in self.blocked) and self.sink.waits_for is None:
+        if self.outlet.sink.broken and self.journal.unsent:
+            until = min(until, max(self.outlet.sink.broken_until, now))
+        if any(source.rate or source.full for source in self.blocked) and self.outlet.sink.waits_for is None:
             until = min(until, now + 0.02)
         if self.followers.busy:
             until = now
@@ -154,29 +154,6 @@ class Pump:
                 self.intake.work(source, b"", now, late=True)
                 source.due = 0.0
             self._watch_time(source, now)
-
-    def _push(self, now: float) -> None:
-        sink, journal = self.sink, self.journal
-        sink.now_ms = time.time_ns() // 1_000_000
-        unread = journal.told and journal.told_at >= journal.sent  # what was said last is not even out
-        if journal.lost and not unread and not (sink.broken and journal.unsent) and journal.room() >= LIMIT:
-            self.intake.say_sink_lost()
-        if journal.unsent or journal.torn or journal.phase:
-            sink.push(now)
-        if sink.broken and journal.room(self.intake.reserve) < ENOUGH:
-            sink.discard()
-        wanted = -1 if sink.waits_for is None else sink.waits_for
-        if wanted != self.polled_sink:
-            self._poll_sink(wanted)
-
-    def _poll_sink(self, wanted: int) -> None:
-        if self.polled_sink >= 0:
-            self.epoll.unregister(self.polled_sink)
-        self.polled_sink = -1
-        if wanted >= 0:
-            with contextlib.suppress(PermissionError):  # what epoll refuses is tried again with the next turn
-                self.epoll.register(wanted, select.EPOLLOUT)
-                self.polled_sink = wanted
 
     def _beat(self, now: float) -> None:
         self.beat_at = now + BEAT_S
@@ -291,10 +268,10 @@ class Pump:
                 self.intake.work(source, b"", time.monotonic(), late=True)
             if source.lost:
                 self.intake.say_lost(source, time.monotonic())
-        self._push(time.monotonic())
-        while self.journal.unsent and not self.sink.broken and (now := time.monotonic()) < deadline:
+        self.outlet.push(time.monotonic())
+        while self.journal.unsent and not self.outlet.sink.broken and (now := time.monotonic()) < deadline:
             select.select([], [STDOUT], [], 0.05)
-            self._push(now)
+            self.outlet.push(now)
 
     def _drain(self, now: float) -> bool:
         """One turn for every source; whether there may be more."""
@@ -307,7 +284,7 @@ class Pump:
             moved, held = moved or more is True, held or source.full
             if more is None:
                 del self.sources[source.fd]
-        self._push(now)
+        self.outlet.push(now)
         if held and not moved:  # until the reader of stdout, or the rate, lets us go on
             select.select([], [], [], 0.01)
         return moved or held

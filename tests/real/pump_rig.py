@@ -53,9 +53,9 @@ class Rig:
         for fd in high:
             os.close(fd)
         for label, fd in self.sources.values():
-            self._send({"kind": "add", **label}, [fd])
+            self.tell({"kind": "add", **label}, [fd])
 
-    def _send(self, message: dict[str, Any], fds: list[int]) -> None:
+    def tell(self, message: dict[str, Any], fds: list[int]) -> None:
         socket.send_fds(self.channel, [json.dumps(message).encode()], fds)
 
     def add(self, name: str, *, stream: str = "stdout", **output: Any) -> int:
@@ -72,13 +72,13 @@ class Rig:
             "uid": None,
         }
         self.sources[name] = (label, reader)
-        self._send({"kind": "add", **label}, [reader])
+        self.tell({"kind": "add", **label}, [reader])
         return writer
 
     def follow(self, *, follow: bool = False, **wanted: Any) -> socket.socket:
         """A client's end."""
         ours, theirs = socket.socketpair()
-        self._send({"kind": "follow", "filter": wanted, "follow": follow}, [theirs.fileno()])
+        self.tell({"kind": "follow", "filter": wanted, "follow": follow}, [theirs.fileno()])
         theirs.close()
         return ours
 
@@ -117,7 +117,7 @@ class Rig:
 
     def stop(self) -> int:
         """Ask it to finish; its exit code."""
-        self._send({"kind": "stop"}, [])
+        self.tell({"kind": "stop"}, [])
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.pid = 0
         return status

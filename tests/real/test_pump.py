@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.pump_rig import Rig, cpu_s
+from tests.real.pump_rig import Rig
 
 MAKE = Callable[..., Rig]
 
@@ -239,47 +239,3 @@ def test_kill_9_loses_and_doubles_nothing(make: MAKE, tmp_path: Any, kind: str) 
             assert len(files) > 2
             said = "".join(files).splitlines()
         assert said == [f"{name} {number} {'x' * (number % 150)}" for number in range(count)]
-
-
-# -- upkeep
-
-
-def test_nothing_is_left_of_a_thousand_sources(make: MAKE) -> None:
-    """After 1,000 sources came and went, the pump has as many descriptors and as much memory as before."""
-    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
-
-    def weigh() -> tuple[int, int]:
-        with open(f"/proc/{rig.pid}/smaps_rollup") as file:
-            pss = next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon"))
-        return len(os.listdir(f"/proc/{rig.pid}/fd")), pss
-
-    def rounds(first: int, last: int) -> None:
-        for number in range(first, last):
-            worker = rig.add(f"w#{number}/out")
-            os.write(worker, b"hello\n")
-            os.close(worker)
-            rig.wait_ended(f"w#{number}/out")
-
-    rounds(0, 100)
-    before = weigh()
-    rounds(100, 1100)
-    after = weigh()
-    assert after[0] == before[0]
-    assert after[1] - before[1] < 512, "KiB"
-
-
-def test_it_sleeps_when_there_is_nothing_to_do(make: MAKE) -> None:
-    """An idle pump wakes once a second, for its beat."""
-    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
-    worker = rig.add("a#1/out")
-    beats(rig)
-
-    def switches() -> int:
-        with open(f"/proc/{rig.pid}/status") as file:
-            return sum(int(line.split()[1]) for line in file if line.startswith("voluntary"))
-
-    before, cpu = switches(), cpu_s(rig.pid)
-    beats(rig)
-    assert switches() - before <= 6
-    assert cpu_s(rig.pid) - cpu <= 0.02
-    os.close(worker)

@@ -1,0 +1,73 @@
+"""The pump over a long life: nothing piles up, nothing is done for nothing, labels change."""
+
+from __future__ import annotations
+
+import os
+
+from tests.real.pump_rig import cpu_s
+from tests.real.test_pump import MAKE, Drain, beats, hang_up, make, read_lines
+
+__all__ = ["make"]
+
+
+def test_nothing_is_left_of_a_thousand_sources(make: MAKE) -> None:
+    """After 1,000 sources came and went, the pump has as many descriptors and as much memory as before."""
+    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
+
+    def weigh() -> tuple[int, int]:
+        with open(f"/proc/{rig.pid}/smaps_rollup") as file:
+            pss = next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon"))
+        return len(os.listdir(f"/proc/{rig.pid}/fd")), pss
+
+    def rounds(first: int, last: int) -> None:
+        for number in range(first, last):
+            worker = rig.add(f"w#{number}/out")
+            os.write(worker, b"hello\n")
+            os.close(worker)
+            rig.wait_ended(f"w#{number}/out")
+
+    rounds(0, 100)
+    before = weigh()
+    rounds(100, 1100)
+    after = weigh()
+    assert after[0] == before[0]
+    assert after[1] - before[1] < 512, "KiB"
+
+
+def test_it_sleeps_when_there_is_nothing_to_do(make: MAKE) -> None:
+    """An idle pump wakes once a second, for its beat."""
+    rig = make(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
+    worker = rig.add("a#1/out")
+    beats(rig)
+
+    def switches() -> int:
+        with open(f"/proc/{rig.pid}/status") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith("voluntary"))
+
+    before, cpu = switches(), cpu_s(rig.pid)
+    beats(rig)
+    assert switches() - before <= 6
+    assert cpu_s(rig.pid) - cpu <= 0.02
+    os.close(worker)
+
+
+def test_a_source_can_be_added_again_and_given_a_new_label(make: MAKE) -> None:
+    """A resumed supervisor adds what the pump has; a standby that becomes a worker gets its name."""
+    reader, out = os.pipe()
+    rig = make(out)
+    worker = rig.add("standby#1/out")
+    os.write(worker, b"half a li")
+    label, fd = rig.sources["standby#1/out"]
+    rig.tell({"kind": "add", **label}, [fd])
+    rig.tell({"kind": "label", "source": "standby#1/out", "worker": "web-0", "spawn_id": "web-0#7", "pid": 7}, [])
+    rig.tell({"kind": "nonsense"}, [])
+    rig.event("worker.ready")
+    read_lines(reader, bool)
+    os.write(worker, b"ne\n")
+    os.close(worker)
+    rig.wait_ended("standby#1/out")
+    assert rig.stop() == 0
+    hang_up(out)
+    lines = Drain(reader).lines()
+    assert "".join(line["msg"] for line in lines) == "half a line"
+    assert (lines[-1]["worker"], lines[-1]["spawn_id"], lines[-1]["pid"]) == ("web-0", "web-0#7", 7)
