@@ -42,7 +42,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def prctl(option: int, argument: int) -> None:
-    """Set a process attribute with prctl(2); raises OSError."""
+    """Ask the kernel to set an attribute of this process; raises OSError."""
     if _libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {argument})")
 
