@@ -205,10 +205,13 @@ class Account:
 
     def hold(self) -> None:
         """Its turn will come: it waits for the others of its group."""
-        if self.phase is Phase.QUARANTINED and self.policy.on_quarantine.action == "escalate":
-            self.streak = 0  # the group's new life gives its members new ones
-            self._move(Phase.WAITING)
         if self.phase is Phase.DOWN and self.want is Want.UP and self.verdict is None:
+            self._move(Phase.WAITING)
+
+    def renew(self) -> None:
+        """Its group begins a new life, so what made it escalate is over and done with."""
+        if self.phase is Phase.QUARANTINED and self.policy.on_quarantine.action == "escalate":
+            self.streak = 0
             self._move(Phase.WAITING)
 
     def lower(self) -> None:

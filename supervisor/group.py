@@ -72,7 +72,10 @@ class Group:
                 observed(Phase.READY)
 
         observed(Phase.STARTING)
+        resumed = any(member.adopting for member in self._members)
         for member in self._members:
+            if not resumed:  # else an escalation may still be on its way up
+                member.renew()
             member.hold()
         life = asyncio.create_task(self._compose().run(settled), name=self.name)
         try:
