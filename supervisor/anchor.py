@@ -227,8 +227,11 @@ class Anchor:
             case "spawn":
                 try:
                     pid = self.spawn(packet["argv"], packet["env"], fds, packet["number"])
-                    now = kernel.stat(pid)
-                    who.link.send({"op": "spawned", "key": packet["key"], "pid": pid, "start": now.start if now else 0})
+                    born = {"pid": pid, "start": now.start if (now := kernel.stat(pid)) else 0}
+                    note, _ = self.notes.get(packet["key"], (None, []))
+                    if isinstance(note, dict):
+                        note.update(born)  # for the next supervisor, should this one die before it hears
+                    who.link.send({"op": "spawned", "key": packet["key"], **born})
                 except OSError as error:
                     who.link.send({"op": "spawned", "key": packet["key"], "error": str(error)})
             case "get":
