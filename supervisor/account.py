@@ -60,6 +60,11 @@ class Account:
         return self._adopts
 
     @property
+    def life(self) -> object:
+        """Something that is another one in its next life; None between two."""
+        return self._life
+
+    @property
     def settled(self) -> bool:
         """Whether those that start after it may start."""
         return self.verdict is not None or self.phase in {Phase.READY, Phase.QUARANTINED} or self.is_down

@@ -295,7 +295,7 @@ class Life:
         failed = note.get("failed")
         if fault is not None:
             result = fault.result
-        elif failed is not None or told is None:
+        elif told is None or (failed is not None and not failed.startswith("import")):
             result = Result.SUCCESS if asked and told is None else Result.RESOURCES
         else:
             result = told.result

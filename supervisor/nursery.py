@@ -16,6 +16,7 @@ import msgspec
 
 from supervisor.aide import Aide
 from supervisor.anchor import boot
+from supervisor.freshness import CHECK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BARE = "bare"
+CHECKED_WITHIN = 2.0  # seconds a template has to look at the files of its modules
 HOPELESS = 2  # deaths in a row before it was ready, after which its workers come from the bare template
 
 
@@ -64,19 +66,20 @@ class Template(Aide):
         """Ready, a failed preload, or the answer to `check`."""
         if message.get("kind") in ("fresh", "stale"):
             if self._fresh is not None and not self._fresh.done():
-                self._fresh.set_result(message.get("changed"))
+                self._fresh.set_result(message.get("why"))
             return
         self.report(self, message)
 
     async def stale(self) -> str | None:
-        """The first of its modules' files that has changed since it was imported, or None."""
+        """Why it should be made anew (a file it imported has changed), or None."""
         if self.channel is None or not self.ready:
             return None
-        self._fresh = asyncio.get_running_loop().create_future()
-        self.channel.send(msgspec.json.encode({"kind": "check"}))
+        if self._fresh is None or self._fresh.done():
+            self._fresh = asyncio.get_running_loop().create_future()
+            self.channel.send(CHECK)
         try:
-            async with asyncio.timeout(2.0):
-                return await self._fresh
+            async with asyncio.timeout(CHECKED_WITHIN):
+                return await asyncio.shield(self._fresh)
         except TimeoutError:
             return None
 

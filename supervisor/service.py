@@ -7,7 +7,6 @@ told to stop, to leave for a newer version, or until something significant is gi
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,18 +18,19 @@ from supervisor import report
 from supervisor.book import Book
 from supervisor.config import BadConfig
 from supervisor.gate import Gate
+from supervisor.group import everyone
 from supervisor.notify import ready, reloading, stopping
 from supervisor.nursery import BARE
-from supervisor.phase import Phase
 from supervisor.plan import difference
-from supervisor.requests import Failed, Refused, Usage, suggestion
+from supervisor.requests import Failed, Refused, suggestion
 from supervisor.roster import Roster
 from supervisor.spec import Strategy, TemplateSpec, Verdict
+from supervisor.wishes import Wishes
 from supervisor.world import World
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from supervisor.account import Account
     from supervisor.host import Host
@@ -50,6 +50,7 @@ class Service:
         self.host, self.log, self.facts = host, log, facts
         self.started_at = time.monotonic()
         self.roster = Roster(host, config, remembered)
+        self.wishes = Wishes(self.roster, self._renew)
         self.gate = Gate(self.roster.homes, config.starting_at_once)
         book = Book(host.ledger, log, self.roster.worker, self._changed)
         self.world = World(book, self.gate, self._finished)
@@ -139,31 +140,12 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # -- who is meant -------------------------------------------------------------------------------------------------
-
-    def _meant(self, patterns: list[str]) -> list[Keeper]:
-        """Keepers by name or glob: of a worker, of all replicas of a spec, or of a group."""
-        if not patterns:
-            raise Usage("which workers? name at least one, or '*' for all")
-        known = {**{name: [keeper] for name, keeper in self.roster.keepers.items()}}
-        for name in (*self.config.workers, *self.config.groups):
-            known.setdefault(name, self.roster.homes(name))
-        found: dict[str, Keeper] = {}
-        for pattern in patterns:
-            matching = known.get(pattern) or [
-                keeper for name, keeper in self.roster.keepers.items() if fnmatch.fnmatchcase(name, pattern)
-            ]
-            if not matching:
-                raise Refused(f"no worker or group is called {pattern!r}{suggestion(pattern, known)}")
-            found.update((keeper.name, keeper) for keeper in matching)
-        return list(found.values())
-
     # -- control.Service ----------------------------------------------------------------------------------------------
 
     def status(self, worker: str | None) -> dict[str, Any]:
         """Everything `status --json` shows."""
         facts, roster = self.facts, self.roster
-        meant = {keeper.name for keeper in self._meant([worker])} if worker else None
+        meant = {keeper.name for keeper in self.wishes.meant([worker])} if worker else None
         rows = [
             report.show_worker(keeper, roster_worker.show())
             for name, keeper in roster.keepers.items()
@@ -190,59 +172,19 @@ class Service:
 
     async def start(self, workers: list[str], *, wait: bool) -> dict[str, Any]:
         """Want them up."""
-        meant = self._meant(workers)
-        for keeper in meant:
-            keeper.start()
-        if wait:
-            await asyncio.gather(*(keeper.until(lambda it: it.settled) for keeper in meant))
-        return self._told("started", meant)
+        return await self.wishes.start(workers, wait=wait)
 
     async def stop(self, workers: list[str], *, wait: bool) -> dict[str, Any]:
         """Want them down."""
-        meant = self._meant(workers)
-        for keeper in meant:
-            keeper.stop()
-        if wait:
-            await asyncio.gather(*(keeper.until(lambda it: it.is_down) for keeper in meant))
-        return self._told("stopped", meant)
+        return await self.wishes.stop(workers, wait=wait)
 
     async def restart(self, workers: list[str], *, rolling: bool, wait: bool) -> dict[str, Any]:
-        """A new life for each; rolling: the next when the one before is ready again."""
-        meant = self._meant(workers)
-        await self._refresh_templates({self._template_of(keeper) for keeper in meant})
-        if rolling:
-            for at, keeper in enumerate(meant):
-                await self._restart_one(keeper)
-                if keeper.phase is not Phase.READY and keeper.verdict is None:
-                    left = ", ".join(other.name for other in meant[at + 1 :]) or "none"
-                    raise Failed(f"{keeper.name} is {keeper.phase} after its restart: halted (not restarted: {left})")
-        else:
-            waits = [self._restart_one(keeper) for keeper in meant]
-            if wait:
-                await asyncio.gather(*waits)
-            else:
-                for each in waits:
-                    self.background(each)
-        return self._told("restarted", meant)
-
-    async def _restart_one(self, keeper: Keeper) -> None:
-        before = keeper.restarts
-        keeper.restart()
-        await keeper.until(
-            lambda it: ((it.restarts > before or it.kind == "group") and it.settled) or it.phase is Phase.QUARANTINED
-        )
-
-    def _template_of(self, keeper: Keeper) -> str:
-        worker = self.roster.worker(keeper.name)
-        return worker.spec.template if worker is not None else BARE
+        """A new life for each."""
+        return await self.wishes.restart(workers, rolling=rolling, wait=wait)
 
     async def release(self, workers: list[str]) -> dict[str, Any]:
         """Out of quarantine."""
-        meant = self._meant(workers)
-        released = [keeper for keeper in meant if keeper.phase is Phase.QUARANTINED]
-        for keeper in meant:
-            keeper.release()
-        return self._told("released", released)
+        return self.wishes.release(workers)
 
     async def scale(self, worker: str, replicas: int) -> dict[str, Any]:
         """Have so many replicas."""
@@ -272,15 +214,16 @@ class Service:
                 if not diff:
                     self.host.announce("config.rejected", source=self.config.source, errors="; ".join(problems)[:2000])
                 raise Failed("\n".join(["the config is bad, the old one stays:", *problems])) from error
+            new = msgspec.structs.replace(new, name=self.config.name)  # `--name` outranks the file's
             plan = difference(self.config, new)
             stale = await self._stale_templates()
             changes = "\n".join(
-                [str(plan), *(f"~ template {name}: {path} has changed" for name, path in stale.items())]
+                [str(plan), *(f"~ template {name} is rebuilt: {why}" for name, why in stale.items())]
             )
             if diff:
                 return {"changes": changes}
             self._tell_systemd(reloading(time.monotonic_ns() // 1000))
-            keep = msgspec.structs.replace(new, name=self.config.name, recent=self.config.recent)
+            keep = msgspec.structs.replace(new, recent=self.config.recent)
             self.note_config(keep)
             self.host.path = keep.path
             nursery = self.host.processes.nursery
@@ -309,10 +252,15 @@ class Service:
         found = await asyncio.gather(*(template.stale() for template in templates.values()))
         return {name: path for name, path in zip(templates, found, strict=True) if path is not None}
 
-    async def _refresh_templates(self, names: set[str]) -> None:
-        for name in set(await self._stale_templates()) & names:
+    async def _renew(self, meant: Iterable[Keeper]) -> None:
+        """Templates whose files have changed, and every standby: an operator's restart means the code as it is now."""
+        specs = {worker.spec.name: worker.spec for each in everyone(meant) if (worker := self.roster.worker(each.name))}
+        for name in set(await self._stale_templates()) & {spec.template for spec in specs.values()}:
             self.host.processes.nursery.rebuild(template_spec(self.config, name))
             self._renew_shelves(name)
+        for name, spec in specs.items():
+            if spec.standby:
+                self.roster.renew_shelf(name)
 
     def _renew_shelves(self, template: str) -> None:
         for name, shelf in self.roster.shelves.items():
@@ -348,10 +296,6 @@ class Service:
     async def follow(self, sock: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
         """Give a client to the pump."""
         self.host.processes.outlet.follow(sock, wanted, follow=follow)
-
-    @staticmethod
-    def _told(what: str, meant: list[Keeper]) -> dict[str, Any]:
-        return {what: [keeper.name for keeper in meant], "phases": {keeper.name: str(keeper.phase) for keeper in meant}}
 
 
 def used_templates(config: Config) -> set[str]:

@@ -10,7 +10,7 @@ Rules:
 - One thread. With more nothing is forked, because a lock held by another thread would stay locked in the
   child for ever.
 - It never answers on its channel: the child speaks for itself, and the end of its beat pipe without a word
-  is an answer too.
+  is an answer too. Only `check` is answered, on the template's own beat pipe.
 - Bad requests, failed preloads and failed forks are said where somebody listens; none of them ends a
   template.
 - It holds nothing of a worker: the descriptors of a request are the midwife's, and go with her.
@@ -36,6 +36,7 @@ import traceback
 from typing import NamedTuple
 
 from supervisor import birth, kernel
+from supervisor.freshness import CHECK, Freshness
 from workers import wire
 
 CHANNEL = 3
@@ -45,6 +46,9 @@ _FDS = 16  # more than a request may carry, so that too many are seen and closed
 _BATCH = 64  # requests answered by one midwife: five descriptors each, within the usual limit of 1,024
 _CLOSED = 1  # a midwife's exit code: the channel is closed
 _CLOSED_OR_DEAD = 0.2  # seconds: a dying anchor closes its descriptors a moment before it is gone
+
+
+_freshness = Freshness()
 
 
 class Birth(NamedTuple):
@@ -61,6 +65,7 @@ def main(argv: list[str]) -> int:
     kernel.name_process(f"template {options.name}")
     gc.disable()  # a collection would touch, and so copy, every page shared with the workers
     _preload(options.preload)
+    _freshness.note()
     birth.warm_up()
     gc.freeze()
     # The anchor's death is an event here, not something to ask for now and then.
@@ -118,6 +123,7 @@ def _preload(modules: list[str]) -> None:
         try:
             importlib.import_module(module)
         except BaseException as error:  # noqa: BLE001 it is said; the worker can still import it itself
+            _freshness.fail(module)
             _say_failed(module, error)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or every worker would write it once more
@@ -223,10 +229,20 @@ def _next_births(channel: socket.socket, anchor: int | None = None) -> list[Birt
             if ready.get(channel.fileno(), 0) & select.POLLHUP:
                 return births or None
             break
+        if data == CHECK:
+            _say_whether_fresh()
+            continue
         born = _understand(data, fds, flags)
         if born is not None:
             births.append(born)
     return births
+
+
+def _say_whether_fresh() -> None:
+    # The midwife answers as well as the template could: she has its memory.
+    why = _freshness.stale()
+    answer = {"kind": "fresh"} if why is None else {"kind": "stale", "why": why}
+    _say(BEAT, json.dumps(answer).encode() + b"\n")
 
 
 def _understand(data: bytes, fds: list[int], flags: int) -> Birth | None:
