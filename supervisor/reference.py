@@ -13,7 +13,8 @@ test holds the two together.
 
 Every line has {always}. `seq` has no gap that a `log.dropped` does not explain. Units are in the
 names: `_s` seconds, `_bytes` bytes. A field that has nothing to say is absent. Endings use systemd's words
-($SERVICE_RESULT): `exit_kind` is exited, killed or dumped; `result` is success, exit-code, signal, core-dump, watchdog, timeout, resources or protocol.
+($SERVICE_RESULT): `exit_kind` is exited, killed or dumped;
+`result` is success, exit-code, signal, core-dump, watchdog, timeout, resources or protocol.
 
 | event | level | in words | fields of its own |
 |---|---|---|---|
