@@ -182,7 +182,9 @@ class Account:
         return ending is not None and judge(self.policy, ending, stable=False) is Judgement.QUARANTINE
 
     def back_off(self, delay: float) -> None:
-        """The next life comes after `delay` seconds."""
+        """The next life comes after `delay` seconds (unless an operator settled the matter meanwhile)."""
+        if not self.owes_answer():
+            return
         self.due_at = now() + delay
         if self.kind == "group":
             self._announce("failed", why=self._why(), streak=self.streak, delay_s=delay)
@@ -196,7 +198,9 @@ class Account:
         self._note()
 
     def quarantine(self) -> None:
-        """No next life until it is released, or its probation comes."""
+        """No next life until it is released, or its probation comes (unless an operator settled the matter)."""
+        if not self.owes_answer():
+            return
         wish = self.policy.on_quarantine
         self._move(Phase.QUARANTINED)
         self.due_at = None if wish.probation is None else now() + wish.probation
