@@ -25,6 +25,7 @@ from supervisor import kernel
 
 SILENT_AFTER = 2.0  # seconds without a beat before a supervisor is looked at, and killed unless it is starved
 STARTS_WITHIN = 15.0  # seconds a new supervisor may take to its first packet
+YOUNG = 3.0  # seconds; a supervisor that dies younger than this is, from the third time on, started again more slowly
 HOPELESS = 3  # failed first starts, with nothing supervised yet, before the service gives up
 PACKET = 1 << 18
 BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
@@ -371,10 +372,11 @@ class Anchor:
             "at": time.monotonic(),
         }
         lived = time.monotonic() - who.started
-        self.failures = 0 if lived > 10.0 or retired else self.failures + 1
+        self.failures = 0 if lived > YOUNG or retired else self.failures + 1
         if not self.ever_up and self.failures >= HOPELESS:
             self.leave(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
-        delay = 0.0 if self.failures <= 1 else min(0.1 * 2.0 ** (self.failures - 2), 5.0)
+        # One that was up and was killed is wanted back soon, however often; one that cannot start must not spin.
+        delay = 0.0 if self.failures <= 2 else min(0.1 * 2.0 ** (self.failures - 3), 0.4 if who.up else 5.0)
         if self.candidate and self.candidate.up:
             self.promote()
         else:
@@ -488,7 +490,8 @@ class Anchor:
 def describe(status: int) -> str:
     """An exit status in words: "exit code 1", "SIGKILL"."""
     if os.WIFSIGNALED(status):
-        return signal.strsignal(os.WTERMSIG(status)) or f"signal {os.WTERMSIG(status)}"
+        number = os.WTERMSIG(status)
+        return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     return f"exit code {os.WEXITSTATUS(status)}"
 
 
