@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from control_world import ROOT, Host
+
+from tests.real.control_world import ROOT, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from control_world import Client, Host
+
+from tests.real.control_world import Client, Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

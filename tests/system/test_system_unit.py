@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rig import COMMAND
 
 from supervisor.cli import systemd
+from tests.system.rig import COMMAND
 
 HERE = Path(__file__).parent
 pytestmark = [

@@ -8,9 +8,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from rig import COMMAND, Rig, Service, until
 
 from supervisor import notify
+from tests.system.rig import COMMAND, Rig, Service, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
