@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from supervisor.keeper import Keep, Keeper
 from supervisor.phase import Phase
-from supervisor.spec import Ending, GroupSpec, Need, Policy, Result, Strategy
+from supervisor.spec import Ending, GroupSpec, Result, Strategy
 from supervisor.world import GivenUp, finish, now, put_down
 
 if TYPE_CHECKING:
@@ -32,27 +32,13 @@ class Group:
 
     def __init__(self, spec: GroupSpec, members: Iterable[Keeper], *, parallel: bool = False) -> None:
         self.spec = spec
+        self.name, self.policy, self.needs = spec.name, spec.policy, spec.needs
         self.keeper: Keeper | None = None  # the top has none
         self._members: list[Keeper] = []
         self._parallel = parallel
         self._side: Together | None = None  # the members' lives, while they live
         for member in members:
             self._enter(member, len(self._members))
-
-    @property
-    def name(self) -> str:
-        """The spec's."""
-        return self.spec.name
-
-    @property
-    def policy(self) -> Policy:
-        """The spec's."""
-        return self.spec.policy
-
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        """The spec's."""
-        return self.spec.needs
 
     @property
     def members(self) -> Sequence[Keeper]:

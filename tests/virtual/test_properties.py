@@ -96,7 +96,6 @@ def starts_in_order(scene: Scene, group: Any) -> None:
 
 
 @settings(
-    max_examples=60,
     derandomize=True,
     deadline=None,
     database=None,

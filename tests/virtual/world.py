@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from supervisor.account import Account
 from supervisor.group import Group, kept
 from supervisor.keeper import Keeper
 from supervisor.phase import Phase
@@ -27,6 +26,8 @@ from supervisor.world import Child, Memory, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from supervisor.account import Account
 
 FOREVER = 1e9
 PLAIN = Policy(stable_after=10.0, backoff=Backoff(jitter=0.0), max_failures=3)
@@ -206,7 +207,7 @@ class Living:
             run = what.live(lambda phase: self.settled.set() if phase is Phase.READY else None)
         self.task: asyncio.Task[Any] = asyncio.create_task(run)
 
-    async def __aenter__(self) -> Living:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
