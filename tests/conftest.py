@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from supervisor import kernel
 
@@ -39,6 +40,11 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     ),
     "numpy": (lambda: importlib.util.find_spec("numpy") is not None, "numpy: needs NumPy"),
 }
+
+# One number for all properties: `make fast` asks for the other profile. A test says only what is peculiar to it.
+settings.register_profile("thorough", max_examples=200, deadline=None)
+settings.register_profile("fast", max_examples=10, deadline=None)
+settings.load_profile("thorough")
 
 
 def pytest_configure() -> None:

@@ -77,7 +77,7 @@ trees = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(trees)
 def test_no_tree_makes_check_crash(tree: dict[str, Any]) -> None:
     """Right keys with wrong values, wrong keys, tables for numbers: problems, and nothing else."""
@@ -91,7 +91,7 @@ entities = st.sampled_from(["a", "b", "c", "g", "h", "i"])
 needs = st.lists(st.tuples(entities, st.sampled_from(["", ":started"])).map("".join), max_size=2, unique=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["a", "b", "c", "g"]), needs),
     st.dictionaries(
@@ -212,7 +212,7 @@ def configs(draw: st.DrawFn) -> Config:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(configs())
 def test_what_show_writes_load_reads(config: Config) -> None:
     """The effective config is a config, and the same one."""

@@ -50,7 +50,7 @@ ANYTHING = st.lists(
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(data=ANYTHING, cuts=st.lists(st.integers(0, 20_000), max_size=4), rooms=st.sampled_from([1 << 20, 65536]))
 def test_whatever_a_worker_writes_can_be_read_back(data: bytes, cuts: list[int], rooms: int) -> None:
     """However it arrives: the lines are valid, and the pieces put together are the text."""
