@@ -221,7 +221,7 @@ class Anchor:
             case "beat":
                 if who is self.active:
                     self.ever_up = True
-                    self.ping_watchdog()
+                    self.ping_watchdog(who)
             case "commit":
                 self.commit(packet, raw, fds)
                 return
@@ -434,11 +434,12 @@ class Anchor:
         ):
             sock.sendto(text.encode(), address)
 
-    def ping_watchdog(self) -> None:
+    def ping_watchdog(self, who: Supervisor) -> None:
         """Systemd's watchdog is fed by the supervisor's beats: no progress below, no ping above."""
-        now = time.monotonic()
-        if self.watchdog_s and now >= self.watchdog_at:
-            self.watchdog_at = now + self.watchdog_s / 3
+        now, period = time.monotonic(), self.watchdog_s / 3
+        # One that dies young again and again beats each time, and gets nowhere.
+        if self.watchdog_s and now >= self.watchdog_at and now - who.started > min(1.0, period):
+            self.watchdog_at = now + period
             self.notify("WATCHDOG=1")
 
     # -- the loop ---------------------------------------------------------------------------------------------------

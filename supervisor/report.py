@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 NAMED = 5  # workers named in the sentence, for each phase that is not `ready`
 TOLD_EVERY = 0.5  # seconds between two sentences to systemd
-PATIENCE = 30.0  # seconds systemd is asked for, each time something made progress
+TOLD_SOON = 0.02  # while it waits for us: on the way up and on the way down
+MARGIN = 10.0  # seconds beyond the longest step the config allows, for a busy machine
+STILL_UP = frozenset({Phase.STARTING, Phase.READY, Phase.STOPPING})
 
 
 def sentence(keepers: Iterable[Keeper]) -> str:
@@ -87,7 +90,10 @@ def show_group(keeper: Keeper, strategy: str) -> dict[str, Any]:
 
 
 class Herald:
-    """Tells systemd: READY once everybody who should be up is settled, the sentence when it changes, and that we progress."""
+    """Tells systemd: READY once everybody who should be up is settled, the sentence when it changes, and that we progress.
+
+    Every change is a step, and for each step systemd is asked for as much patience as the config itself has.
+    """
 
     def __init__(self, roster: Roster, send: Callable[[str], None], all_settled: Callable[[], None]) -> None:
         self._roster, self._send, self._all_settled = roster, send, all_settled
@@ -95,12 +101,30 @@ class Herald:
         self._timer: asyncio.TimerHandle | None = None
         self._said = ""
         self.ready = False
-        self.reloading = False
+        self._leaving = False
 
     def changed(self) -> None:
         """Something changed: say so soon."""
         if self._timer is None:
-            self._timer = self._loop.call_later(0.02 if not self.ready else TOLD_EVERY, self._tell)
+            soon = not self.ready or self._leaving
+            self._timer = self._loop.call_later(TOLD_SOON if soon else TOLD_EVERY, self._tell)
+
+    def reloading(self) -> None:
+        """A reload begins. Nobody who still waits for READY is told: the end of a reload is a READY too."""
+        if self.ready:
+            self._send(notify.reloading(time.monotonic_ns() // 1000))
+
+    def reloaded(self) -> None:
+        """The reload is over, whichever way it went."""
+        if self.ready:
+            self._said = sentence(self._roster.keepers.values())
+            self._send(notify.ready(self._said))
+
+    def leave(self) -> None:
+        """The service stops: from now on the sentence says who is still up."""
+        self._leaving = True
+        self._send(notify.stopping("stopping"))
+        self.changed()
 
     def close(self) -> None:
         """Nothing more is told."""
@@ -110,18 +134,32 @@ class Herald:
 
     def _tell(self) -> None:
         self._timer = None
+        if self._leaving:
+            up = [keeper.name for keeper in self._roster.keepers.values() if keeper.phase in STILL_UP]
+            self._say_patiently(f"stopping, {len(up)} still up: {', '.join(up[:NAMED])}" if up else "stopping")
+            return
         said = sentence(self._roster.keepers.values())
-        if not self.ready:
-            if self._is_settled():
-                self.ready = True
-                self._all_settled()
-                self._send(notify.ready(said))
-            else:
-                # Called after changes only: that is the progress for which systemd is asked to be patient.
-                self._send(notify.extend(PATIENCE) + "\n" + notify.status(said))
-        elif said != self._said:
-            self._send(notify.status(said))
+        if self.ready:
+            if said != self._said:
+                self._send(notify.status(said))
+        elif self._is_settled():
+            self.ready = True
+            self._all_settled()
+            self._send(notify.ready(said))
+        else:
+            self._say_patiently(said)
         self._said = said
+
+    def _say_patiently(self, said: str) -> None:
+        # Called after changes only: that is the progress for which systemd is asked to be patient.
+        self._send(notify.extend(self._longest_step() + MARGIN) + "\n" + notify.status(said))
+
+    def _longest_step(self) -> float:
+        specs = self._roster.config.workers.values()
+        if self._leaving:
+            return max((spec.grace for spec in specs), default=0.0)
+        waits = (max(spec.ready_within, spec.policy.backoff.max + spec.policy.backoff.jitter) for spec in specs)
+        return max(waits, default=0.0)
 
     def _is_settled(self) -> bool:
         return all(keeper.settled or keeper.want is Want.DOWN for keeper in self._roster.keepers.values())

@@ -19,7 +19,6 @@ from supervisor.book import Book
 from supervisor.config import BadConfig
 from supervisor.gate import Gate
 from supervisor.group import everyone
-from supervisor.notify import ready, reloading, stopping
 from supervisor.nursery import BARE
 from supervisor.plan import difference
 from supervisor.requests import Failed, Refused, suggestion
@@ -93,12 +92,12 @@ class Service:
 
     async def stop_all(self) -> None:
         """Every worker down, in reverse order of need; then the standbys."""
-        self.herald.close()
-        self._tell_systemd(stopping("stopping"))
+        self.herald.leave()
         if self._top is not None:
             self._top.cancel()
             await asyncio.wait([self._top])
         await asyncio.gather(*(shelf.closed() for shelf in self.roster.shelves.values()))
+        self.herald.close()
 
     def finish(self, reason: str, code: int) -> None:
         """Begin to stop; the first reason counts."""
@@ -222,24 +221,30 @@ class Service:
             )
             if diff:
                 return {"changes": changes}
-            self._tell_systemd(reloading(time.monotonic_ns() // 1000))
-            keep = msgspec.structs.replace(new, recent=self.config.recent)
-            self.note_config(keep)
-            self.host.path = keep.path
-            nursery = self.host.processes.nursery
-            for name in {*plan.rebuilt, *stale} & set(nursery.templates):
-                nursery.rebuild(template_spec(keep, name))
-                self._renew_shelves(name)
-            self.ensure_templates(keep)
-            await self.roster.follow(keep)
-            self.host.ledger.put("counts", self.roster.counts)
-            self.gate.resize(keep.starting_at_once)
-            for name in set(nursery.templates) - used_templates(keep):
-                nursery.retire(name)
-            self.adopt_access(keep)
+            self.herald.reloading()
+            try:
+                await self._follow(new, rebuilt={*plan.rebuilt, *stale})
+            finally:
+                self.herald.reloaded()
             self.host.announce("supervisor.reloaded", changes=changes, took_s=round(time.monotonic() - began, 3))
-            self._tell_systemd(ready(report.sentence(self.roster.keepers.values())))
             return {"changes": changes}
+
+    async def _follow(self, new: Config, *, rebuilt: set[str]) -> None:
+        """Become what the new config says; the log keeps the memory it was given."""
+        keep = msgspec.structs.replace(new, recent=self.config.recent)
+        self.note_config(keep)
+        self.host.path = keep.path
+        nursery = self.host.processes.nursery
+        for name in rebuilt & set(nursery.templates):
+            nursery.rebuild(template_spec(keep, name))
+            self._renew_shelves(name)
+        self.ensure_templates(keep)
+        await self.roster.follow(keep)
+        self.host.ledger.put("counts", self.roster.counts)
+        self.gate.resize(keep.starting_at_once)
+        for name in set(nursery.templates) - used_templates(keep):
+            nursery.retire(name)
+        self.adopt_access(keep)
 
     def note_config(self, config: Config) -> None:
         """What the next supervisor goes by: the config as it was accepted, whatever the file says by then."""
