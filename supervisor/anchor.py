@@ -375,8 +375,9 @@ class Anchor:
         self.failures = 0 if lived > YOUNG or retired else self.failures + 1
         if not self.ever_up and self.failures >= HOPELESS:
             self.leave(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
-        # One that was up and was killed is wanted back soon, however often; one that cannot start must not spin.
-        delay = 0.0 if self.failures <= 2 else min(0.1 * 2.0 ** (self.failures - 3), 0.4 if who.up else 5.0)
+        # One that was killed from outside is wanted back at once, however often; one that fails by itself must not spin.
+        killed = who.up and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        delay = 0.0 if self.failures <= 2 else min(0.1 * 2.0 ** (self.failures - 3), 0.1 if killed else 5.0)
         if self.candidate and self.candidate.up:
             self.promote()
         else:

@@ -30,6 +30,7 @@ class Gate:
         self._lanes = {first: asyncio.Semaphore(starting_at_once) for first in (True, False)}
         self._changed: dict[str, set[asyncio.Event]] = {}  # name of what is needed -> who waits for it
         self._lived: set[str] = set()
+        self._open = True
 
     def note(self, name: str) -> None:
         """Something changed about the worker or group of this name: whoever waits for it looks again."""
@@ -46,6 +47,10 @@ class Gate:
         await lane.acquire()
         self._lived.add(child.name)
         return lane.release
+
+    def close(self) -> None:
+        """Nobody starts any more."""
+        self._open = False
 
     def resize(self, starting_at_once: int) -> None:
         """Another bound, for all who ask from now on."""

@@ -84,7 +84,8 @@ class Life:
         return self._ending(self.process, seen, asked=False, fault=unborn)
 
     def _begin(self, adopted: Process | None) -> None:
-        self.observed(Phase.STARTING)
+        if adopted is None or "put_down" not in adopted.note:
+            self.observed(Phase.STARTING)
         taken = adopted or self.worker.take_standby()
         self.process = process = taken or self._spawn()
         self.worker.life = self
@@ -95,6 +96,8 @@ class Life:
             self._announce_spawned("standby")
         if taken is not None and process.go_fd is not None:
             self._go(process)
+        if "put_down" in process.note:
+            return
         if process.note.get("ready_at") is not None:
             self.host.processes.unlisten(process)
             self.observed(Phase.READY)
@@ -141,6 +144,9 @@ class Life:
             self._over.set_result(fault)
 
     async def _until_over(self, process: Process) -> tuple[bool, Fault | None]:
+        begun = process.note.get("put_down")
+        if begun is not None:  # an earlier supervisor was at it
+            return begun["asked"], Fault(Result(begun["fault"][0]), *begun["fault"][1:]) if begun["fault"] else None
         if process.exit.done():
             self.end(None)
         try:
@@ -206,6 +212,7 @@ class Life:
         if self.spec.beat_within is None or self.process is None:
             return
         self.watch = Watch(self.process, self.spec.beat_within, self._hung, self._starved)
+        self.watch.status = self.readiness.status if self.readiness is not None else None
         self.host.vigil.keep(self.watch)
 
     def _starved(self, silent: float, waited: float) -> None:
@@ -240,9 +247,10 @@ class Life:
 
     async def _kill_faulty(self, process: Process, fault: Fault) -> None:
         """A worker that hangs will not listen to TERM: its stacks are taken, then it is killed."""
-        stack = await forensics.take_stacks(self.host.processes, process) if fault.state != "stopped" else None
+        known = "put_down" in process.note
+        stack = None if known or fault.state == "stopped" else await forensics.take_stacks(self.host.processes, process)
         watch = self.watch
-        if fault.result is Result.WATCHDOG:
+        if fault.result is Result.WATCHDOG and not known:
             self._say(
                 "worker.hung",
                 why=fault.why,
@@ -253,22 +261,31 @@ class Life:
                 progress=watch.progress if watch else None,
                 status=watch.status if watch else None,
             )
-        self.observed(Phase.STOPPING)
-        self._say("worker.stopping", reason=fault.why)
+        self._stopping(process, fault.why, fault)
         await self._kill(process)
 
     async def _terminate(self, process: Process) -> None:
         """TERM to all of it, its grace, KILL to all of it."""
-        self.observed(Phase.STOPPING)
-        self._say("worker.stopping", reason="asked")
+        begun = process.note.get("put_down", {}).get("at", time.monotonic())
+        self._stopping(process, "asked", None)
+        left = max(0.0, begun + self.spec.grace - time.monotonic())
         await self._born(process)
         self.host.processes.signal_tree(process, signal.SIGTERM)
         self.host.processes.signal_tree(process, signal.SIGCONT)  # a stopped process hears TERM only when continued
         either: list[asyncio.Future[Any]] = [process.exit, self.worker.impatience()]
-        await asyncio.wait(either, timeout=self.spec.grace, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         if not process.exit.done():
             self._say("worker.killed", grace_s=self.spec.grace)
             await self._kill(process)
+
+    def _stopping(self, process: Process, reason: str, fault: Fault | None) -> None:
+        """Say and write down that we are at it, so that a next supervisor goes on from here."""
+        if "put_down" in process.note:
+            return
+        process.note["put_down"] = {"asked": fault is None, "fault": fault, "at": time.monotonic()}
+        self.observed(Phase.STOPPING)
+        self._say("worker.stopping", reason=reason)
+        self._note()
 
     async def _kill(self, process: Process) -> None:
         """KILL, until it is reaped."""

@@ -6,10 +6,19 @@ mistake. What comes out is one JSON object a line; the pump adds what only it kn
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
+
+# structlog imports rich where it finds it, for colours we do not use: 80 ms that a resume would have to wait.
+_rich_was_there = "rich" in sys.modules
+if not _rich_was_there:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if not _rich_was_there:
+    del sys.modules["rich"]
 
 from supervisor.events import EVENTS
 

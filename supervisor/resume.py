@@ -177,6 +177,9 @@ class Takeover:
         for key in (*self.starting("worker/"), *self.starting("group/")):
             host.ledger.drop(key)
             del self.notes[key]
+        stopping = self.take("stopping")
+        if stopping is not None:
+            service.resume_stopping(stopping[0]["code"])
         for packet in self.news:
             boss.react(packet)
         service.begin()
@@ -190,9 +193,6 @@ class Takeover:
                 and worker.adopted.note.get("fingerprint") != worker.fingerprint
             ):
                 keeper.restart()
-        stopping = self.take("stopping")
-        if stopping is not None:
-            service.finish(stopping[0]["reason"], stopping[0]["code"])
 
     def _tell_resumed(self, service: Service, facts: dict[str, Any]) -> None:
         after = facts.get("after") or {}

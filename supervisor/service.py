@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -96,6 +97,8 @@ class Service:
         if self._top is not None:
             self._top.cancel()
             await asyncio.wait([self._top])
+            if not self._top.cancelled() and (error := self._top.exception()) is not None:
+                traceback.print_exception(error)  # a mistake of ours; the anchor leaves nothing alive all the same
         await asyncio.gather(*(shelf.closed() for shelf in self.roster.shelves.values()))
         self.herald.close()
 
@@ -105,6 +108,11 @@ class Service:
             self.host.ledger.put("stopping", {"reason": reason, "code": code})
             self.host.announce("supervisor.stopping", reason=reason)
             self.over.set_result(code)
+
+    def resume_stopping(self, code: int) -> None:
+        """Go on with the stop that an earlier supervisor began: what runs is put down, what does not is not started."""
+        self.over.set_result(code)
+        self.gate.close()
 
     def hurry(self) -> None:
         """Stop at once: no grace any more."""
