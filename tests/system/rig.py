@@ -89,6 +89,12 @@ class Rig:
     def alive(self, pid: int) -> bool:
         return self.run("test", "-d", f"/proc/{pid}").returncode == 0
 
+    def children(self, pid: int) -> list[int]:
+        return [int(child) for child in self.run("cat", f"/proc/{pid}/task/{pid}/children").stdout.split()]
+
+    def name_of(self, pid: int) -> str:
+        return self.run("cat", f"/proc/{pid}/comm").stdout.strip()
+
     def kill(self, number: signal.Signals, pid: int) -> None:
         assert self.run("kill", f"-{number.value}", str(pid)).returncode == 0
 

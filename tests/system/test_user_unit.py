@@ -108,6 +108,36 @@ def test_systemd_does_not_notice_the_death_of_the_supervisor(service: Service) -
     assert service.shown("ActiveState") == "active"
 
 
+def test_systemd_does_not_notice_a_frozen_supervisor(service: Service) -> None:
+    """The anchor replaces it long before the watchdog would; no worker is touched."""
+    service.drop_in("WatchdogSec=8s")
+    assert service.start() == 0
+    before, pids, main = service.status()["supervisor"], service.pids(), service.shown("MainPID")
+    service.rig.kill(signal.SIGSTOP, before["pid"])
+    until(
+        lambda: service.status().get("supervisor", before)["pid"] != before["pid"],
+        what="another supervisor answers",
+    )
+    assert service.pids() == pids
+    assert (service.shown("MainPID"), service.shown("NRestarts")) == (main, "0")
+
+
+def test_a_supervisor_that_gets_nowhere_is_found_by_the_watchdog(service: Service) -> None:
+    """One that dies again and again, however often it is started, is no progress: systemd starts everything anew."""
+    service.drop_in("WatchdogSec=3s\nTimeoutAbortSec=2s")
+    assert service.start() == 0
+    main = service.shown("MainPID")
+
+    def noticed() -> bool:
+        for pid in service.rig.children(int(main)):
+            if service.rig.name_of(pid) == "nl-supervisor":
+                service.rig.kill(signal.SIGKILL, pid)
+        return service.shown("MainPID") != main
+
+    until(noticed, what="another main process")
+    restarted(service)
+
+
 def test_the_death_of_the_anchor_is_a_restart_of_everything(service: Service) -> None:
     """`kill -9` of the main process: systemd starts it again, and nothing of the old one is alive."""
     assert service.start() == 0
@@ -171,6 +201,26 @@ def test_a_long_start_is_extended_while_it_makes_progress(service: Service) -> N
     service.config.write_text("\n".join(tables))
     assert service.start() == 0
     assert service.shown("StatusText").startswith("5 of 5 ready")
+
+
+def test_a_worker_that_cannot_start_does_not_keep_the_unit_from_it(service: Service) -> None:
+    """Given up, it is named in the sentence of `systemctl status`; the others are what was waited for."""
+    with service.config.open("a") as file:
+        file.write('[workers.broken]\ncommand = ["false"]\nmax_failures = 2\n')
+    assert service.start() == 0
+    assert service.shown("StatusText") == "2 of 3 ready, 1 quarantined: broken"
+
+
+def test_a_long_stop_is_extended_for_as_long_as_the_config_allows(service: Service) -> None:
+    """A worker that needs three seconds of its grace outlasts a TimeoutStopSec of one, and ends as it wants to."""
+    service.drop_in("TimeoutStopSec=1s")
+    done = service.rig.folder / f"{service.name}.done"
+    program = f"trap 'sleep 3; touch {done}; exit 0' TERM; echo >&3; while :; do sleep 0.1; done"
+    service.config.write_text(f'[workers.slow]\ncommand = ["sh", "-c", "{program}"]\nready = "newline"\ngrace = "20s"\n')
+    assert service.start() == 0
+    assert service.stop() == 0
+    assert service.shown("Result") == "success"
+    assert done.exists()
 
 
 def test_workers_see_nothing_of_the_units_environment(service: Service) -> None:
