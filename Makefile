@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fast lint bench chaos clean
+.PHONY: help run test fast lint bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -18,20 +18,17 @@ test: lint  ## everything CI runs; what needs root or systemd says so when it is
 	@$(BIN)/pytest $(ARGS)
 
 fast: $(STAMP)  ## the tests without processes
-	@$(BIN)/pytest -q tests/unit tests/virtual $(ARGS)
+	@$(BIN)/pytest -q --hypothesis-profile=fast tests/unit tests/virtual $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy --strict
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 
 bench: $(STAMP)  ## the figures, side by side with other supervisors
-	@$(BIN)/python -m bench $(ARGS)
-
-chaos: $(STAMP)  ## the soaks
-	@$(BIN)/pytest tests/chaos $(ARGS)
+	@$(BIN)/python bench/run.py $(ARGS)
 
 clean:  ## remove the environment and what tools left
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis dist
+	@rm -rf $(VENV) bench/out .mypy_cache .ruff_cache .hypothesis dist
 	@find supervisor workers tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
