@@ -35,9 +35,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def boot(module: str, path: tuple[str, ...] = ()) -> str:
-    """The program text that runs `main` of one of our modules, wherever the package is installed; `path` comes first."""
-    paths = f"sys.path[:0] = {list(path)!r}; sys.path.append({ROOT!r})"
-    return f"import sys; {paths}; from {module} import main; sys.exit(main(sys.argv[1:]))"
+    """The program text that runs `main` of one of our modules, wherever the package is installed; `path` comes first.
+
+    Ours stands behind the standard library and before what is installed: there may be another version of us there.
+    """
+    ours = f"sys.path.insert(next((i for i, p in enumerate(sys.path) if p.endswith('-packages')), len(sys.path)), {ROOT!r})"
+    return f"import sys; {ours}; sys.path[:0] = {list(path)!r}; from {module} import main; sys.exit(main(sys.argv[1:]))"
 
 
 def command(config: str, log_format: str, name: str) -> tuple[list[str], dict[str, str]]:

@@ -20,7 +20,7 @@ import structlog  # noqa: E402
 if not _rich_was_there:
     del sys.modules["rich"]
 
-from supervisor.events import EVENTS
+from supervisor.events import EVENTS  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
