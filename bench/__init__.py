@@ -1,0 +1,1 @@
+"""The figures: ninelives measured, side by side with other supervisors, on the same workers."""

@@ -1,0 +1,97 @@
+"""All figures, one after the other: a table here, and bench/out/results.json, bench/out/kill.svg, docs/benchmarks.md.
+
+python bench/run.py [--quick] [--only FIGURE …] [--alone] [--no-docs]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+sys.path[:] = [path for path in sys.path if path != os.path.join(ROOT, "bench")]
+
+from bench import peers, plot, report  # noqa: E402 as a script this file finds the rest only now
+from bench.figures import QUICK, Effort, fleet, hang, kill, memory, output  # noqa: E402
+from supervisor import kernel  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.rows import Row
+
+FIGURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
+    "kill-standby": kill.standby,
+    "kill-preloaded": kill.preloaded,
+    "kill-program": kill.program,
+    "start-500": fleet.start,
+    "start-2000": fleet.start_many,
+    "start-programs": fleet.programs,
+    "cpu": fleet.cpu,
+    "memory": memory.ten,
+    "hang": hang.hang,
+    "output": output.output,
+}
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 1 when a figure could not be measured; a figure that misses its reach is no error."""
+    options = _options(argv)
+    kernel.become_subreaper()
+    missing = {} if options.alone else peers.install()
+    for name, why in missing.items():
+        print(f"{name}: {why}")
+    there = () if options.alone else tuple(peer for peer in peers.PEERS if peer.is_there())
+    effort = (QUICK if options.quick else Effort())._replace(peers=there)
+    rows: list[Row] = []
+    failed = False
+    for name in options.only or FIGURES:
+        began = time.monotonic()
+        try:
+            for row in FIGURES[name](effort):
+                rows.append(row)
+                print(
+                    f"  {row.key} {row.who}: {report.number(row.median)} (load {row.load:.1f}) {row.note}", flush=True
+                )
+        except Exception as error:  # noqa: BLE001 it is said, and the other figures are measured all the same
+            failed = True
+            print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+    _write(rows, docs=not options.no_docs)
+    return int(failed)
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="The figures of ninelives, beside other supervisors.")
+    parser.add_argument(
+        "--only", nargs="+", choices=FIGURES, help="measure these figures; the others stay as they were"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs; docs are left alone")
+    parser.add_argument("--alone", action="store_true", help="without other supervisors; docs are left alone")
+    parser.add_argument("--no-docs", action="store_true", help="leave docs/benchmarks.md alone")
+    options = parser.parse_args(argv)
+    options.no_docs |= options.quick or options.alone
+    return options
+
+
+def _write(rows: list[Row], *, docs: bool) -> None:
+    """What was measured now, and what earlier runs have found about the rest."""
+    path = os.path.join(peers.OUT, "results.json")
+    os.makedirs(peers.OUT, exist_ok=True)
+    facts = report.machine()
+    report.to_terminal(rows)
+    report.to_json(path, rows, facts)
+    everything = report.from_json(path)
+    plot.draw(os.path.join(peers.OUT, "kill.svg"), everything)
+    if docs:
+        plot.draw(os.path.join(ROOT, "docs", "benchmarks.svg"), everything)
+        report.to_markdown(os.path.join(ROOT, "docs", "benchmarks.md"), everything, facts, peers.versions())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
