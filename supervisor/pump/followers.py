@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST = 1 << 18  # bytes waiting for one client
 TURN = 1 << 16  # bytes of the ring looked at in one turn
 GREP_S = 0.2  # for one turn: a regex can take for ever
+_EVENT_WITHIN = 120  # bytes; the pump's own lines begin with timestamp, level and event
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -35,9 +36,11 @@ class Follower:
         self.journal = journal
         self.client = client
         self.follow = follow
-        self.at = journal.oldest()
+        self.after = max(int(wanted.get("after") or 0), 0)
+        self.at = place_behind(journal, self.after)
         self.until = journal.head  # where the history ends
-        self.seen = 0  # the last seq looked at
+        self.seen = self.after  # the last seq looked at
+        self.output = wanted.get("output") is not False
         self.buffer = b""
         self.broken = False
         since = wanted.get("since")
@@ -48,10 +51,8 @@ class Follower:
             for key, name in (("event", "events"), ("worker", "worker"), ("stream", "stream"))
             if wanted.get(name) is not None
         }
-        names = (
-            wanted.get("events"),
-            wanted.get("worker"),
-        )  # a plain name must stand in the line: no need to parse others
+        # A plain name must stand in the line: no need to parse others.
+        names = wanted.get("events"), wanted.get("worker")
         self.needles = [f'"{name}"'.encode() for name in names if name and re.fullmatch(r"[\w.-]+", name, re.ASCII)]
         self.grep = re.compile(wanted["grep"]) if wanted.get("grep") is not None else None
         last = wanted.get("last")
@@ -100,12 +101,15 @@ class Follower:
         missed, self.at = self.at < oldest, max(self.at, oldest)
         chunk = self.journal.whole_lines(self.at, TURN)
         lines = chunk.splitlines(keepends=True)
-        if missed and self.seen:
-            lost = json.loads(lines[0])["seq"] - self.seen - 1
-            self._say(f"{lost} lines missed: this client reads too slowly", count=lost)
+        lost = seq_of(lines[0]) - self.seen - 1 if self.seen else 0
+        if lost > 0 and (missed or self.after):
+            self._say(f"{lost} lines missed: this client {'reads too slowly' if missed else 'was away'}", count=lost)
+        self.after = 0
         self.at += len(chunk)
-        self.seen = json.loads(lines[-1])["seq"]
+        self.seen = seq_of(lines[-1])
         for line in lines:
+            if not self.output and _is_output(line):
+                continue
             if any(needle not in line for needle in self.needles) or not self._wants(json.loads(line)):
                 continue
             if self.last is not None:
@@ -127,12 +131,41 @@ class Follower:
         self.at, self.until, self.follow, self.last = self.journal.head, 0, False, None
 
 
+def place_behind(journal: Journal, after: int) -> int:
+    """Where the line behind this number starts in the ring, found by halving: the oldest there is, if it is gone."""
+    low, high = journal.oldest(), journal.head  # always starts of lines, but for the head
+    while after and low < high:
+        middle = (low + high) // 2
+        text = journal.read(middle, min(middle + 8192, journal.head))
+        start = text.find(b"\n") + 1 if middle > low else 0
+        end = text.find(b"\n", start) + 1
+        if not start and middle > low or not end or middle + start >= high:  # its second half begins no line
+            middle, start = low, 0
+            text = journal.whole_lines(low, 4096)
+            end = text.find(b"\n") + 1
+        if seq_of(text[start:end]) <= after:
+            low = middle + end
+        else:
+            high = middle + start
+    return low
+
+
+def seq_of(line: bytes) -> int:
+    """The number of a finished line."""
+    return int(json.loads(line)["seq"])
+
+
+def _is_output(line: bytes) -> bool:
+    return b'"event":"worker.output"' in line[:_EVENT_WITHIN]
+
+
 class Followers:
     """All clients, polled by the loop's epoll."""
 
-    def __init__(self, journal: Journal, epoll: select.epoll) -> None:
+    def __init__(self, journal: Journal, epoll: select.epoll, instance: str) -> None:
         self.journal = journal
         self.epoll = epoll
+        self.instance = instance
         self.clients: dict[int, Follower] = {}
 
     @property
@@ -142,6 +175,8 @@ class Followers:
 
     def add(self, client: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
         """Take over a client's connection."""
+        if wanted.get("instance") not in (None, self.instance):  # numbers of another service
+            wanted = {key: value for key, value in wanted.items() if key != "after"}
         try:
             follower = Follower(self.journal, client, wanted, follow=follow)
         except Exception as error:  # noqa: BLE001  (a bad pattern, glob or number: the client is told)

@@ -16,21 +16,21 @@ import struct
 import termios
 from typing import NamedTuple
 
-SLOTS = 4096
+SLOTS = 8192  # two for each of 2,000 workers and their standbys
 SLOT = 96 * 1024
-MAGIC = b"9lives-1"
+MAGIC = b"9lives-2"
 _FLIP = 16
 _RING_SIZE = struct.Struct("<Q")
 _READING = struct.Struct("<QI")
 _READING_AT = 24
 _USED = 4096
-_SCRATCH = 8192
-_RECORDS = 12288
+_SCRATCH = _USED + SLOTS
+_RECORDS = _SCRATCH + 4096
 _RECORD = 4096 + SLOT
 _SLOTS = _RECORDS + 2 * _RECORD
 _RING = _SLOTS + SLOTS * SLOT
 _STATE = struct.Struct("<19QiI")
-_SLOT = struct.Struct("<BIQQQII")
+_SLOT = struct.Struct("<BIQQQIII")
 
 # What became of the batch of lines on its way out (`Journal.phase`).
 IDLE, STAGING, STAGED, WRITING, DRAINING = range(5)
@@ -45,6 +45,8 @@ class Slot(NamedTuple):
     lost: int = 0  # lines dropped and not yet said, their bytes, and since when (wall clock, ms)
     lost_bytes: int = 0
     lost_since: int = 0
+    tail: bytes = b""  # the last it brought, for the event of its worker's end
+    at_end: bool = False  # nothing more will come; the slot is kept for the tail
 
 
 class Journal:
@@ -113,6 +115,8 @@ class Journal:
         at = _SLOTS + slot * SLOT
         self.map[at : at + len(blob)] = blob
         self.map[_USED + slot] = 1 if blob else 0
+        if not blob:
+            self.map.madvise(mmap.MADV_REMOVE, at, SLOT)  # as sparse as before
 
     # -- slots
 
@@ -128,10 +132,14 @@ class Journal:
 
     def _slot(self, number: int) -> Slot:
         at = _SLOTS + number * SLOT
-        _, part, lost, lost_bytes, since, info, pending = _SLOT.unpack_from(self.map, at)
+        at_end, part, lost, lost_bytes, since, *sizes = _SLOT.unpack_from(self.map, at)
         at += _SLOT.size
-        middle = at + info
-        return Slot(self.map[at:middle], self.map[middle : middle + pending], part, lost, lost_bytes, since)
+        blobs = []
+        for size in sizes:
+            blobs.append(self.map[at : at + size])
+            at += size
+        info, pending, tail = blobs
+        return Slot(info, pending, part, lost, lost_bytes, since, tail, bool(at_end))
 
     # -- the inbox
 
@@ -214,8 +222,9 @@ class Journal:
 
 
 def _pack(value: Slot) -> bytes:
-    info, pending, part, lost, lost_bytes, since = value
-    return _SLOT.pack(1, part, lost, lost_bytes, since, len(info), len(pending)) + info + pending
+    info, pending, part, lost, lost_bytes, since, tail, at_end = value
+    sizes = len(info), len(pending), len(tail)
+    return _SLOT.pack(at_end, part, lost, lost_bytes, since, *sizes) + info + pending + tail
 
 
 def waiting_in(fd: int) -> int:

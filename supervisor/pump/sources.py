@@ -34,7 +34,7 @@ class Source:
     def __init__(self, slot: int, state: Slot, instance: str) -> None:
         self.slot = slot
         self.fd = -1
-        self.pending, self.part = state.pending, state.part
+        self.pending, self.part, self.tail, self.at_end = state.pending, state.part, state.tail, state.at_end
         self.lost, self.lost_bytes, self.lost_since = state.lost, state.lost_bytes, state.lost_since
         self.said_at = 0.0
         self.full = False  # pending holds whole lines for which there was no room
@@ -62,7 +62,8 @@ class Source:
 
     def state(self) -> Slot:
         """What the journal should know."""
-        return Slot(self.info, self.pending, self.part, self.lost, self.lost_bytes, self.lost_since)
+        lost = self.lost, self.lost_bytes, self.lost_since
+        return Slot(self.info, self.pending, self.part, *lost, self.tail, self.at_end)
 
     def allowed(self, now: float) -> int:
         """Lines the rate allows now."""
@@ -101,6 +102,8 @@ class Intake:
         self.journal = journal
         self.instance = instance
         self.reserve = journal.ring_size // 8  # of the ring, for events and for what we have to say
+        self.awaited: str | None = None  # the spawn whose last words are to be read before its ending is told
+        self._words: tuple[str | None, list[str]] = (None, [])  # the one for whom that is done, and they
 
     def may_read(self, source: Source, now: float) -> bool:
         """Whether there is room for what the source may bring."""
@@ -135,6 +138,8 @@ class Intake:
     def work(self, source: Source, data: bytes, now: float, *, final: bool = False, late: bool = False) -> None:
         """Turn `data`, which is all that the inbox holds, into lines and commit."""
         journal = self.journal
+        if data and not source.is_events:
+            source.tail = (source.tail + data)[-notices.TAIL :]
         if source.file is not None:
             if data and (missing := source.file.append(journal, data)):
                 source.lose(max(data[-missing:].count(b"\n"), 1), missing)
@@ -153,6 +158,12 @@ class Intake:
         if data:
             journal.clear_inbox()
 
+    def tell(self, events: Source, last_words: list[str], now: float) -> None:
+        """Go on with the event that waited for the last words of its worker, and with those behind it."""
+        assert self.awaited is not None
+        self._words, self.awaited = (self.awaited, last_words), None
+        self.work(events, b"", now)
+
     def work_again(self, source: Source, data: bytes, now: float) -> None:
         """`work` with what a dead pump left in the inbox: if it was that which killed it, it must not kill us all."""
         try:
@@ -163,6 +174,17 @@ class Intake:
             self.journal.consumed += 1
             self.journal.commit(source.slot, source.state())
             self.journal.clear_inbox()
+
+    def end(self, source: Source, now: float) -> None:
+        """Nothing more will come: what it was is committed as lines, what it lost is said, and its tail is kept."""
+        if source.pending:
+            self.work(source, b"", now, final=True)
+        if source.pending:  # no room for it, nor anybody to wait for room
+            source.lose(max(source.pending.count(b"\n"), 1), len(source.pending))
+        if source.lost:
+            self.say_lost(source, now)
+        source.at_end, source.pending, source.part, source.due = True, b"", 0, 0.0
+        self.journal.commit(source.slot, source.state())
 
     def bequeath(self, source: Source) -> None:
         """Free the slot; what it lost and there was no room to say is said with the next that is lost at the sink."""
@@ -190,10 +212,16 @@ class Intake:
         return reader.lines(data, source.part, final=final, late=late)
 
     def _events(self, source: Source, data: bytes) -> Batch:
-        journal, at, out, size = self.journal, 0, [], 0
+        journal, at, size = self.journal, 0, 0
+        out: list[bytes] = []
         room, seq = journal.room(), journal.seq
         while (end := data.find(b"\n", at)) >= 0:
-            line = notices.finished(data[at:end], seq, self.instance)
+            raw = data[at:end]
+            ended = notices.ended(raw)
+            if ended is not None and ended != self._words[0]:
+                self.awaited = ended
+                return Batch(b"".join(out), seq - journal.seq, data[at:], 0, full=False)
+            line = notices.finished(raw, seq, self.instance, self._words[1] if ended else ())
             if line is None:  # nobody who keeps the contract writes such a line
                 source.lose(1, end + 1 - at)
             elif size + LIMIT > room:

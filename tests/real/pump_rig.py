@@ -90,7 +90,7 @@ class Rig:
             "msg": "",
             **fields,
         }
-        os.write(self.events_w, json.dumps(value).encode() + b"\n")
+        os.write(self.events_w, json.dumps(value, separators=(",", ":")).encode() + b"\n")
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

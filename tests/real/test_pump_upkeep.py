@@ -25,6 +25,7 @@ def test_nothing_is_left_of_a_thousand_sources(make: MAKE) -> None:
             os.write(worker, b"hello\n")
             os.close(worker)
             rig.wait_ended(f"w#{number}/out")
+            rig.event("worker.ended", spawn_id=f"w#{number}")
 
     rounds(0, 100)
     before = weigh()
