@@ -39,6 +39,8 @@ class Gate:
 
     async def admit(self, child: Child) -> Callable[[], None]:
         """Wait for its needs, then for its turn; see world.Gate."""
+        if not self._open:
+            await asyncio.get_running_loop().create_future()  # until it is cancelled
         for need in child.needs:
             await self._met(need)
         if child.kind != "worker":
