@@ -18,6 +18,7 @@ import gc
 import grp
 import os
 import pwd
+import shutil
 import signal
 import sys
 import time
@@ -254,7 +255,7 @@ def _work(request: Request) -> int:
             return 0
         os.set_inheritable(BEAT, True)
         with _step("exec"):
-            os.execvpe(request.command[0], request.command, os.environ)  # noqa: S606 that is the point
+            _execute(request.command)
     assert request.target is not None
     _reseed()
     gc.enable()
@@ -268,7 +269,20 @@ def _work(request: Request) -> int:
         return 1
     if request.standby and not _wait_for_go(heart):
         return 0
+    _say_started()
     return function.run(heart)
+
+
+def _execute(command: list[str]) -> NoReturn:
+    # Looked for first: `started` is said before execve, for nobody is left to say it afterwards.
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(f"{command[0]}: no such program")
+    _say_started()
+    os.execvpe(command[0], command, os.environ)  # noqa: S606 that is the point
+
+
+def _say_started() -> None:
+    os.write(BEAT, wire.encode("started", at=round(time.monotonic(), 6)))
 
 
 def _load(function: Function) -> None:

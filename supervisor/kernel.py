@@ -121,13 +121,20 @@ def stat(pid: int) -> Stat | None:
     )
 
 
-def run_delay_s(pid: int) -> float | None:
-    """Seconds the main thread of a process has waited for a CPU it wanted, ever; None where the kernel does not say."""
+def cpu_spans_s(pid: int) -> tuple[float, float] | None:
+    """Seconds the main thread of a process has run, and has waited in a queue of a CPU before it ran; None if unknown."""
     try:
         with open(f"/proc/{pid}/schedstat", "rb") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
+            ran, waited, _ = file.read().split()
+            return int(ran) / 1e9, int(waited) / 1e9
+    except (OSError, ValueError):
         return None
+
+
+def run_delay_s(pid: int) -> float | None:
+    """Seconds the main thread of a process has waited for a CPU it wanted, ever; None where the kernel does not say."""
+    spans = cpu_spans_s(pid)
+    return None if spans is None else spans[1]
 
 
 def children(pid: int) -> list[int]:

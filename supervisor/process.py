@@ -255,6 +255,7 @@ class Processes:
         if process_ is None or process_.start != packet["start"]:
             return False
         del self.by_pid[pid]
+        self.drain(process_)  # its last words: that it got ready, or why it could not
         if not process_.exit.done():
             process_.exit.set_result(Exit(packet["id"], packet["status"], packet["rusage"], packet["at"]))
         return True

@@ -50,7 +50,7 @@ class Readiness:
         way, is_program = self._spec.ready, self._spec.command is not None
         self.status = message.fields.get("status", self.status)
         started = way is Ready.STARTED or (way is Ready.AUTO and is_program)
-        ways = {"hello": started, "ready": way in (Ready.AUTO, Ready.BEAT, Ready.STARTED), "beat": way is Ready.BEAT}
+        ways = {"started": started, "ready": way in (Ready.AUTO, Ready.BEAT, Ready.STARTED), "beat": way is Ready.BEAT}
         if ways.get(message.kind, False):
             self._ready()
 

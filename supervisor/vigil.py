@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from supervisor import kernel
@@ -46,7 +47,8 @@ class Watch:
         self.progress: float | None = None
         self.status: str | None = None
         self.active = True
-        self._delay_at: tuple[float, float] | None = None  # (when, run delay) sampled while the deadline came near
+        self._looks: deque[tuple[float, float, float]] = deque(maxlen=2)  # when; seconds on a CPU, and waiting for one
+        self.sample()
 
     def heard(self, message: Message | Violation) -> None:
         """Take note of a beat."""
@@ -56,7 +58,7 @@ class Watch:
         stamp = min(message.fields.get("at", now), now)  # a stamp from the future is no credit
         if message.kind in ("beat", "ready", "busy"):
             if stamp > self.last:
-                self.last, self.pardon, self._delay_at = stamp, 0.0, None
+                self.last, self.pardon = stamp, 0.0
             if message.kind == "busy":
                 self.busy_until = max(self.busy_until, stamp + message.fields["for"])
             self.progress = message.fields.get("progress", self.progress)
@@ -64,7 +66,7 @@ class Watch:
 
     def beat(self) -> None:
         """A beat that came another way (sd_notify, a probe): now."""
-        self.last, self.pardon, self._delay_at = time.monotonic(), 0.0, None
+        self.last, self.pardon = time.monotonic(), 0.0
 
     @property
     def deadline(self) -> float:
@@ -72,11 +74,10 @@ class Watch:
         return max(self.last, self.busy_until) + self.beat_within + self.pardon + COALESCED
 
     def sample(self) -> None:
-        """The deadline is near: remember how long it has waited for a CPU so far."""
-        if self._delay_at is None and self.process.pid is not None:
-            delay = kernel.run_delay_s(self.process.pid)
-            if delay is not None:
-                self._delay_at = (time.monotonic(), delay)
+        """Remember how much CPU it has had so far, should it be silent when we look next."""
+        spans = kernel.cpu_spans_s(self.process.pid) if self.process.pid is not None else None
+        if spans is not None:
+            self._looks.append((time.monotonic(), *spans))
 
     def judge(self, now: float) -> None:
         """The deadline has passed and the pipe is empty."""
@@ -88,10 +89,9 @@ class Watch:
         if state in "Tt":
             self.end(f"stopped by a signal, silent for {silent:.3f} s", late, "stopped")
             return
-        waited = self._waited()
+        waited = self._waited(now, silent, state)
         if self.pardon == 0.0 and waited is not None:
             self.pardon = self.beat_within
-            self._delay_at = None
             self.starved(silent, waited)
             return
         self.end(
@@ -106,15 +106,17 @@ class Watch:
             self.active = False
             self.hung(why, late, state)
 
-    def _waited(self) -> float | None:
-        """Seconds it waited for a CPU since the sample, if that was at least half of the time."""
-        if self._delay_at is None or self.process.pid is None:
+    def _waited(self, now: float, silent: float, state: str) -> float | None:
+        """Seconds it wanted a CPU and did not get it, if that was at least half of the time since we looked last."""
+        spans = kernel.cpu_spans_s(self.process.pid) if self.process.pid is not None else None
+        if spans is None or not self._looks:
             return None
-        when, before = self._delay_at
-        after = kernel.run_delay_s(self.process.pid)
-        if after is None or after - before < 0.5 * (time.monotonic() - when):
-            return None
-        return after - before
+        # A look a moment ago says nothing; the one before it was at most one beat earlier.
+        when, ran, waited = next((look for look in reversed(self._looks) if now - look[0] >= silent / 2), self._looks[0])
+        span, ran, waited = now - when, spans[0] - ran, spans[1] - waited
+        if state == "R":  # the kernel counts a wait when it is over; this one may be going on
+            waited = max(waited, span - ran)
+        return waited if waited >= 0.5 * min(span, silent) else None
 
 
 class Vigil:
@@ -171,8 +173,7 @@ class Vigil:
         read = self._processes.drain(watch.process)
         now = time.monotonic()
         if now < watch.deadline:
-            if watch.deadline - now < NEAR * watch.beat_within:
-                watch.sample()
+            watch.sample()
             return
         if read >= NEARLY_FULL:
             # The pipe was full: newer beats may have found no room. They have now.

@@ -79,6 +79,7 @@ _STAMP: _Fields = {"at": _seconds}
 KINDS: dict[str, tuple[_Fields, _Fields]] = {
     "hello": ({"pid": _whole, "start": _whole, "spawn": _text, "heart": _flag, "stacks": _flag}, {}),
     "prepared": (_STAMP, {}),
+    "started": (_STAMP, {}),
     "ready": (_STAMP, {"status": _text, "took_s": _seconds, "modules": _whole}),
     "beat": (_STAMP, {"progress": _number, "status": _text}),
     "busy": ({"at": _seconds, "for": _seconds}, {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,7 +32,7 @@ def config(**changes: str) -> str:
     return "\n".join(f"[workers.{name}]\n{body}" for name, body in workers.items() if body)
 
 
-def rows(service: Service) -> dict[str, dict]:
+def rows(service: Service) -> dict[str, dict[str, Any]]:
     return {row["worker"]: row for row in service.status()["workers"]}
 
 
