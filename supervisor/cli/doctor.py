@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Grade = Literal["ok", "note", "bad"]
-FDS_PER_WORKER = 6  # held by the anchor: beats, stack, two outputs and the pidfd, with one to spare
+FDS_PER_WORKER = 6  # held by the anchor: beats, stack, two outputs, a notify socket, with one to spare
 COLOURS: dict[Grade, str] = {"ok": "32", "note": "33", "bad": "31"}
 
 
@@ -94,7 +94,6 @@ def package_clash() -> Finding:
 
 def pidfds() -> Finding:
     """Signals go through pidfds, so that none can hit a process that was given the number later."""
-    name = f"pidfd (kernel {platform.release()})"
     try:
         pidfd = os.pidfd_open(os.getpid())
         try:
@@ -103,9 +102,9 @@ def pidfds() -> Finding:
             os.close(pidfd)
     except OSError as error:
         return Finding(
-            name, "bad", str(error), "Linux 5.3 or newer is needed, and a sandbox that allows pidfds"
+            "pidfd", "bad", str(error), "Linux 5.3 or newer is needed, and a sandbox that allows pidfds"
         )
-    return Finding(name, "ok", "open and send work")
+    return Finding("pidfd", "ok", f"open and send work (Linux {platform.release()})")
 
 
 def brand() -> Finding:
@@ -184,7 +183,7 @@ def cgroups() -> Finding:
     """Version 2, the controllers in our own cgroup, and whether it was delegated to us."""
     mount = _cgroup2_mount()
     if mount is None:
-        return Finding("cgroups", "note", "version 2 is not mounted", "limits will be rlimits and watching")
+        return Finding("cgroups", "note", "version 2 is not mounted", "workers cannot be limited by cgroup")
     try:
         with open("/proc/self/cgroup") as file:
             own = next((line[3:].strip() for line in file if line.startswith("0::")), "/")
@@ -196,7 +195,7 @@ def cgroups() -> Finding:
             "cgroups",
             "note",
             f"version 2 at {mount}: {error}",
-            "limits will be rlimits and watching",
+            "workers cannot be limited by cgroup",
         )
     missing = sorted({"cpu", "memory", "pids"} - set(controllers))
     ours = os.access(f"{path}/cgroup.procs", os.W_OK) and os.access(path, os.W_OK)
@@ -207,7 +206,7 @@ def cgroups() -> Finding:
     why = (
         f"no {', '.join(missing)} here" if missing else "not delegated to us (Delegate= in a unit does that)"
     )
-    return Finding("cgroups", "note", found, f"{why}: limits will be rlimits and watching")
+    return Finding("cgroups", "note", found, f"{why}: workers cannot be limited by cgroup")
 
 
 def systemd() -> Finding:
