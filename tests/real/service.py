@@ -40,18 +40,22 @@ T = TypeVar("T")
 
 
 class Service:
-    """`modules` (name -> source) are written beside the config, where workers find them. `run` is argv before the config."""
+    """`modules` (name -> source) are written beside the config, where workers find them.
+
+    `run` is argv before the config, `runtime` another service's folder of sockets, to get in its way.
+    """
 
     def __init__(
         self, folder: Path, config: str, *, modules: Mapping[str, str] | None = None, name: str = "rig",
-        run: tuple[str, ...] = RUN, env: Mapping[str, str] | None = None,
+        run: tuple[str, ...] = RUN, env: Mapping[str, str] | None = None, runtime: Path | None = None,
     ) -> None:
         self.folder, self.name, self.run = folder, name, run
+        folder.mkdir(exist_ok=True)
         self.config = folder / "service.toml"
         self.config.write_text(config)
         for module, source in (modules or {}).items():
             (folder / f"{module}.py").write_text(source)
-        self.runtime = folder / "run"
+        self.runtime = runtime or folder / "run"
         self.runtime.mkdir(exist_ok=True)
         kept = {key: value for key, value in os.environ.items() if key not in ("RUNTIME_DIRECTORY", "NOTIFY_SOCKET")}
         self.env = {**kept, "XDG_RUNTIME_DIR": str(self.runtime), **(env or {})}

@@ -77,7 +77,8 @@ either = pytest.mark.parametrize("how", ["killed", "frozen"])
 
 def lived_once(service: Service, worker: str, lives: int = 1) -> None:
     """So many lives, each spawned once, ended at most once, in turn."""
-    told = [each for each in service.events if each.get("worker") == worker and each["event"] in ("worker.spawned", "worker.ended")]
+    ours = [each for each in service.events if each.get("worker") == worker]
+    told = [each for each in ours if each["event"] in ("worker.spawned", "worker.ended")]
     assert [each["event"] for each in told[0::2]] == ["worker.spawned"] * lives
     assert {each["event"] for each in told[1::2]} <= {"worker.ended"}
     assert [a["spawn_id"] for a in told[0 : len(told) - 1 : 2]] == [b["spawn_id"] for b in told[1::2]]
