@@ -28,6 +28,8 @@ class Book:
 
     def announce(self, event: str, /, **fields: Any) -> None:
         """One line of the log; stamps and spans to the microsecond."""
+        if event == "worker.recovered" and (worker := self._worker_of(fields["worker"])) and (process := worker.process):
+            fields |= {"spawn_id": process.spawn_id, "pid": process.pid, "standby": "prepared" in process.note}
         said: dict[str, Any] = {key: round(it, 6) if isinstance(it, float) else it for key, it in fields.items()}
         self._log.announce(event, **said)
 

@@ -88,8 +88,12 @@ class Service:
             self.host.processes.nursery.ensure(template_spec(config, name))
 
     def _top_ended(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and task.exception() is not None and not self.over.done():
-            self.over.set_exception(task.exception() or RuntimeError("the top ended"))
+        if task.cancelled() or self.over.done():
+            return
+        if (error := task.exception()) is not None:
+            self.over.set_exception(error)  # a mistake of ours: this supervisor dies of it, the next one goes on
+        else:
+            self.finish("somebody escalated, and there is no group above", 10)
 
     async def stop_all(self) -> None:
         """Every worker down, in reverse order of need; then the standbys."""
