@@ -61,13 +61,8 @@ def _lines(path: str, chosen: dict[str, Any], *, follow: bool) -> Iterator[bytes
             request["filter"] = {**resumed, "instance": seen[0], "after": seen[1]}
         for line in _connection(path, request):
             record = _record(line)
-            place = record.get("instance_id"), record.get("seq", 0)
-            if seen is not None and place[0] == seen[0] and 0 < place[1] <= seen[1]:
-                continue
-            if place[1]:  # what the pump says to us alone has no number
-                seen = place
-            if chosen.get("output") is False and record.get("event") == "worker.output":
-                continue
+            if "seq" in record:  # what the pump says to us alone has no number
+                seen = record.get("instance_id"), record["seq"]
             yield line
         if not follow:
             return

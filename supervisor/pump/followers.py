@@ -17,6 +17,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from supervisor.pump.lines import LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -132,27 +134,25 @@ class Follower:
 
 
 def place_behind(journal: Journal, after: int) -> int:
-    """Where the line behind this number starts in the ring, found by halving: the oldest there is, if it is gone."""
-    low, high = journal.oldest(), journal.head  # always starts of lines, but for the head
-    while after and low < high:
+    """Where the line behind this number starts in the ring, found by halving; the oldest line, if it is gone."""
+    low, high = journal.oldest(), journal.head
+    while after and high - low > 2 * LIMIT:
         middle = (low + high) // 2
-        text = journal.read(middle, min(middle + 8192, journal.head))
-        start = text.find(b"\n") + 1 if middle > low else 0
-        end = text.find(b"\n", start) + 1
-        if not start and middle > low or not end or middle + start >= high:  # its second half begins no line
-            middle, start = low, 0
-            text = journal.whole_lines(low, 4096)
-            end = text.find(b"\n") + 1
-        if seq_of(text[start:end]) <= after:
-            low = middle + end
+        start = middle + journal.read(middle, middle + LIMIT).find(b"\n") + 1
+        if seq_of(journal.whole_lines(start, LIMIT)) > after:
+            high = middle
         else:
-            high = middle + start
+            low = start
+    for line in journal.whole_lines(low, 4 * LIMIT).splitlines(keepends=True) if after else ():
+        if seq_of(line) > after:
+            break
+        low += len(line)
     return low
 
 
 def seq_of(line: bytes) -> int:
-    """The number of a finished line."""
-    return int(json.loads(line)["seq"])
+    """The number of the first of these finished lines."""
+    return int(json.loads(line.split(b"\n", 1)[0])["seq"])
 
 
 def _is_output(line: bytes) -> bool:

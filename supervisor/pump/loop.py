@@ -40,11 +40,12 @@ class Pump:
         sink = open_sink(self.journal, STDOUT, choose(fmt, STDOUT), private, now_ms=time.time_ns() // 1_000_000)
         self.outlet = Outlet(self.journal, sink, self.intake, self.epoll)
         self.channel = socket.socket(fileno=CHANNEL)
-        self.pipes = Pipes(self.journal, self.intake, self.outlet, self.epoll, instance)
+        self.channel.setblocking(False)  # recv_fds takes flags, and forgets them (Python 3.11)
+        self.epoll.register(CHANNEL, select.EPOLLIN)
+        self.stopping = self.orphaned = False
+        self.pipes = Pipes(self.journal, self.intake, self.outlet, self.epoll, instance, self.hear)
         self.followers = Followers(self.journal, self.epoll, instance)
         self.beat_at = 0.0
-        self.stopping = self.orphaned = False
-        self.epoll.register(CHANNEL, select.EPOLLIN)
 
     # -- the loop
 
@@ -54,7 +55,7 @@ class Pump:
         now = time.monotonic()
         self.pipes.turn(ready, now)
         if CHANNEL in ready:
-            self._hear(now)
+            self.hear()
         self.followers.serve(ready)
         if now >= self.beat_at:
             self._beat(now)
@@ -85,20 +86,24 @@ class Pump:
 
     # -- the channel
 
-    def _hear(self, now: float) -> None:
+    def hear(self) -> None:
+        """Do everything the supervisor has asked for so far."""
+        while not self.orphaned:
+            try:
+                packet, fds, _, _ = socket.recv_fds(self.channel, _PACKET, 4)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                packet, fds = b"", []
+            if packet:
+                self._try(packet, fds)
+            else:  # the anchor keeps the other end as well: it is dead, and so is the supervisor
+                self.orphaned = True
+                self.epoll.unregister(CHANNEL)
+
+    def _try(self, packet: bytes, fds: list[int]) -> None:
         try:
-            packet, fds, _, _ = socket.recv_fds(self.channel, _PACKET, 4, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        except ConnectionError:
-            packet, fds = b"", []
-        if not packet:
-            # The anchor keeps the other end as well: it is dead, and so is the supervisor.
-            self.orphaned = True
-            self.epoll.unregister(CHANNEL)
-            return
-        try:
-            self._obey(json.loads(packet), fds, now)
+            self._obey(json.loads(packet), fds, time.monotonic())
         except (ValueError, LookupError, TypeError, OSError) as error:
             if select.select([], [2], [], 0)[1]:  # stderr may be the very pipe that nobody reads
                 os.write(2, f"pump: cannot do {packet[:200]!r}: {error!r}\n".encode())
@@ -118,7 +123,7 @@ class Pump:
     def _answer(self) -> None:
         with contextlib.suppress(OSError):  # the supervisor is slow or gone: said again with the next beat
             while self.pipes.answers:
-                self.channel.send(self.pipes.answers[0], socket.MSG_DONTWAIT)
+                self.channel.send(self.pipes.answers[0])
                 del self.pipes.answers[0]
 
     # -- the end

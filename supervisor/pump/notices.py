@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TAIL = 2048  # bytes of a worker's output remembered for the event of its end
 LAST_LINES = 5  # of them told
 LAST_LINE = 200  # bytes of each
+_CONTINUES = bytes(range(0x80, 0xC0))  # UTF-8
 _ENDED = (b'"event":"worker.ended"', b'"event":"standby.ended"')
 LONG_FIELDS = ("last_lines", "stack", "traceback", "errors", "data", "why", "status", "msg")
 
@@ -36,8 +37,8 @@ def ended(line: bytes) -> str | None:
 def last_lines(tail: bytes) -> list[str]:
     """The last lines of what a worker wrote, each cut to LAST_LINE bytes."""
     lines = tail.split(b"\n")
-    if len(tail) >= TAIL and len(lines) > 2:
-        del lines[0]  # its beginning is missing
+    if len(tail) >= TAIL:  # the beginning of the first is missing, and perhaps that of a character
+        lines[0] = b"" if len(lines) > LAST_LINES else lines[0].lstrip(_CONTINUES)
     texts = [line.rstrip().decode("utf-8", "backslashreplace").encode() for line in lines if line.strip()]
     return [text[:LAST_LINE].decode("utf-8", "ignore") for text in texts[-LAST_LINES:]]
 

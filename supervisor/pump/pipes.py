@@ -17,6 +17,8 @@ from supervisor.pump.journal import Journal, Slot
 from supervisor.pump.sources import ENOUGH, EVENTS, LATE_S, SAY_S, Intake, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from supervisor.pump.outlet import Outlet
 
 EVENTS_PIPE = 5
@@ -28,7 +30,11 @@ MOST_TURNS = 8  # more than the largest pipe holds
 class Pipes:
     """Every source, by descriptor and by name; all times are CLOCK_MONOTONIC."""
 
-    def __init__(self, journal: Journal, intake: Intake, outlet: Outlet, epoll: select.epoll, instance: str) -> None:
+    def __init__(
+        self, journal: Journal, intake: Intake, outlet: Outlet, epoll: select.epoll, instance: str,
+        hear: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.hear = hear  # does what the supervisor has asked for so far
         self.journal = journal
         self.intake = intake
         self.outlet = outlet
@@ -111,6 +117,7 @@ class Pipes:
     def _tell(self, now: float) -> None:
         """Read out the pipes of those whose ending is to be told next; they are dead, so there is an end to it."""
         while (spawn_id := self.intake.awaited) is not None:
+            self.hear()  # of its pipes, if it lived so short a time
             tails = []
             for name in (f"{spawn_id}/err", f"{spawn_id}/out"):
                 source = self.names.get(name)
@@ -125,12 +132,15 @@ class Pipes:
                     self._forget(source)
 
     def _read_out(self, source: Source, now: float) -> None:
-        for _ in range(MOST_TURNS):  # somebody it gave its pipe to may write on
-            if source.fd < 0 or source in self.blocked:
-                return
-            if not self._pull(source, now):
-                return
+        turns = 0
+        while source.fd >= 0 and source not in self.blocked and turns < MOST_TURNS and self._pull(source, now):
             self.outlet.push(now)
+            turns += 1  # not for ever: somebody it gave its pipe to may write on
+        if source.pending and source.fd >= 0 and source not in self.blocked:
+            self.intake.work(source, b"", now, final=True)
+            self._watch_time(source, now)
+            if source.full:
+                self._block(source)
 
     def _block(self, source: Source) -> None:
         # Not modified to no events but unregistered: a hang-up is reported whatever one asks for.

@@ -83,7 +83,7 @@ class Fake:
         self.over.set()
 
     async def follow(self, sock: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
-        """Three lines and the filter; a follower is dropped after them, as by a pump that was killed."""
+        """Three lines of output and the filter; a follower is dropped after them, as by a pump that was killed."""
         after = wanted.get("after", 0)
         kept = [
             {"event": "worker.output", "seq": seq, "instance_id": INSTANCE, "msg": f"line {seq}"}
@@ -100,6 +100,10 @@ class Fake:
             )
         else:
             kept[0]["filter"] = wanted
+        if wanted.get("output") is False:
+            kept = []
+        elif follow:
+            kept = [line for line in kept if line["seq"] > after]
         with sock:
             await asyncio.get_running_loop().sock_sendall(
                 sock, b"".join(json.dumps(line).encode() + b"\n" for line in kept)

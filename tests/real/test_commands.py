@@ -184,7 +184,7 @@ def test_logs_are_json_lines_where_no_terminal_is(host: Host) -> None:
 
 
 def test_events_are_the_service_s_own(host: Host) -> None:
-    """What workers wrote is no event; the fake pump, which filters nothing, sends only that."""
+    """What workers wrote is no event: the pump is asked to leave it out."""
     host.serve()
     done = ninelives("events", "--level", "error", "--event", "worker.*", "--socket", host.path)
     assert (done.returncode, done.stdout) == (0, "")
