@@ -250,8 +250,13 @@ class Anchor:
             case "upgrade" if self.candidate is None:
                 self.candidate = self.start_supervisor("candidate")
                 self.tell_note(self.candidate, "config")
-            case "able" if who is self.candidate and self.active is not None:
-                self.active.link.send({"op": "retire"})
+            case "upgrade":
+                who.link.send({"op": "upgrade_failed", "why": "another upgrade is under way"})
+            case "able" if who is self.candidate:
+                if self.active is not None:
+                    self.active.link.send({"op": "retire"})
+                else:  # the old one died meanwhile: nobody has to leave
+                    self.promote()
             case op:
                 who.link.send({"op": "fault", "why": f"not understood: {op}", "was": packet.get("was")})
         for fd in fds:
@@ -390,6 +395,7 @@ class Anchor:
         """The candidate becomes the supervisor."""
         self.active, self.candidate = self.candidate, None
         assert self.active is not None
+        self.restart_at = None
         self.resumes += 1
         self.replay(self.active)
 

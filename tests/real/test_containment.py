@@ -204,8 +204,7 @@ def test_descriptors_that_have_run_out_delay_a_spawn_and_kill_nobody(tmp_path: P
         supervisor, since = service.supervisor, service.mark
         limit(supervisor, len(os.listdir(f"/proc/{supervisor}/fd")) + 1)
         service.kill(service.wait_for("worker.ready", worker="neighbour")["pid"])
-        told = {"worker": "neighbour", "why": lambda why: "cannot be spawned" in str(why)}
-        service.wait_for("worker.ended", since=since, **told)
+        service.wait_for("worker.ended", since=since, why=lambda why: "cannot be spawned" in str(why))
         limit(supervisor, 4096)
         service.wait_for("worker.ready", worker="neighbour", since=since, timeout=30)
         assert service.supervisor == supervisor

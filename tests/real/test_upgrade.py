@@ -1,0 +1,168 @@
+"""`ninelives upgrade`: new code takes over and no worker notices; code that cannot start changes nothing and says why."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import supervisor
+from supervisor.cli import client
+from tests.real.service import Service, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SOURCE = Path(supervisor.__file__).parent.parent
+CONFIG = """
+[workers.ticker]
+target = "workers.ticker:main"
+args = { every = 0.02, lines_every = 5 }
+beat_within = "1s"
+replicas = 2
+
+[workers.standing]
+target = "workers.ticker:main"
+standby = 1
+"""
+
+
+class Copy:
+    """A copy of the whole package, and a service that runs from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "copy"
+        for package in ("supervisor", "workers"):
+            shutil.copytree(SOURCE / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def service(self, folder: Path, config: str = CONFIG) -> Service:
+        program = f"import sys; sys.path.insert(0, {str(self.root)!r}); from supervisor.cli.main import entry; entry()"
+        return Service(folder / "service", config, run=(sys.executable, "-P", "-c", program, "run"), env={"PYTHONPATH": ""})
+
+    def change(self, module: str, change: Callable[[str], str]) -> None:
+        path = self.root / "supervisor" / f"{module}.py"
+        path.write_text(change(path.read_text()))
+
+
+def pids(service: Service) -> dict[str, int]:
+    return {row["worker"]: row["pid"] for row in service.status()["workers"]}
+
+
+def test_no_worker_notices_an_upgrade(tmp_path: Path) -> None:
+    """New code, its version in the event; the same processes, the same standby, every line of output once."""
+    copy = Copy(tmp_path)
+    with copy.service(tmp_path) as service:
+        service.wait_for("standby.ready")
+        before, old, standbys = pids(service), service.supervisor, service.worker("standing")["standbys"]
+        copy.change("__init__", lambda text: text.replace(supervisor.__version__, "99.0"))
+        assert service.ask("upgrade") == {"upgraded": True}
+        upgraded = service.wait_for("supervisor.upgraded")
+        assert upgraded["version"] == "99.0"
+        assert service.wait_for("supervisor.resumed")["reason"] == "upgrade"
+        assert pids(service) == before
+        assert service.supervisor == upgraded["pid"] != old
+        assert service.worker("standing")["standbys"] == standbys == 1
+        since = service.mark
+        service.wait_for("worker.output", worker="ticker-0", since=since, count=3)
+        for worker in ("ticker-0", "ticker-1"):
+            ticks = [each["data"]["tick"] for each in service.seen("worker.output", worker=worker)]
+            assert ticks == list(range(5, 5 * len(ticks) + 5, 5))
+        assert not service.seen("worker.ended")
+        assert not service.seen("standby.ended")
+    assert [each["exit_code"] for each in service.seen("worker.ended")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("module", "change", "why"),
+    [
+        ("keeper", lambda text: text + "\nraise RuntimeError('not today')\n", "not today"),
+        ("vigil", lambda text: text.replace("import heapq", "import heaps_of_trouble"), "heaps_of_trouble"),
+        ("group", lambda text: text + "\ndef broken(:\n", "invalid syntax"),
+        ("spec", lambda text: f"{text}\n\nclass Config(Config, frozen=True, kw_only=True):\n    novelty: int\n", "novelty"),
+    ],
+    ids=["raises", "imports what is not there", "is no Python", "does not understand the config"],
+)
+def test_code_that_cannot_start_leaves_the_old_one_in_place(
+    tmp_path: Path, module: str, change: Callable[[str], str], why: str
+) -> None:
+    """The client is told why, an event tells it too, and the same supervisor goes on; the next upgrade may be better."""
+    copy = Copy(tmp_path)
+    with copy.service(tmp_path) as service:
+        service.wait_for("supervisor.ready")
+        before, old = pids(service), service.supervisor
+        good = (copy.root / "supervisor" / f"{module}.py").read_text()
+        copy.change(module, change)
+        with pytest.raises(client.Denied, match=why) as refused:
+            service.ask("upgrade")
+        assert refused.value.code == 1
+        assert "the old one stays" in str(refused.value)
+        assert why in service.wait_for("supervisor.upgrade_failed")["why"]
+        assert service.supervisor == old
+        assert pids(service) == before
+        copy.change(module, lambda _: good)
+        assert service.ask("upgrade") == {"upgraded": True}
+        service.wait_for("supervisor.upgraded")
+        assert pids(service) == before
+
+
+def test_an_upgrade_in_the_middle_of_things(tmp_path: Path) -> None:
+    """A stop under way is finished, a backoff waited out, a crash answered: all by the new code, all once."""
+    config = CONFIG + """
+[workers.stubborn]
+target = "workers.stubborn:main"
+grace = "1s"
+
+[workers.crasher]
+target = "workers.crasher:main"
+args = { after = 0.05 }
+backoff = { first = "1s", initial = "30s", max = "30s" }
+"""
+    with Copy(tmp_path).service(tmp_path, config) as service:
+        service.wait_for("worker.ready", worker="stubborn")
+        service.wait_for("worker.backed_off", worker="crasher")
+        service.ask("stop", workers=["stubborn"], wait=False)
+        service.wait_for("worker.stopping", worker="stubborn")
+        since = service.mark
+        service.ask("upgrade")
+        service.kill(service.pid("ticker-0"))
+        assert service.wait_for("worker.ended", worker="stubborn")["signal"] == "SIGKILL"
+        service.wait_for("worker.ready", worker="ticker-0", since=since)
+        service.wait_for("worker.backed_off", worker="crasher", streak=2)
+        told = [(each["worker"], each["spawn_id"]) for each in service.seen("worker.ended")]
+        assert sorted(worker for worker, _ in told) == ["crasher", "crasher", "stubborn", "ticker-0"]
+        assert len(set(told)) == len(told)
+
+
+def test_a_candidate_that_is_killed_is_a_failed_upgrade(tmp_path: Path) -> None:
+    """Whoever killed it: the old one stays."""
+    copy = Copy(tmp_path)
+    with copy.service(tmp_path) as service:
+        service.wait_for("supervisor.ready")
+        old = service.supervisor
+        copy.change("keeper", lambda text: text + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+        with pytest.raises(client.Denied, match="SIGKILL"):
+            service.ask("upgrade")
+        assert service.supervisor == old
+
+
+def test_a_supervisor_that_dies_during_an_upgrade_is_followed_by_the_new_code(tmp_path: Path) -> None:
+    """The new code takes its time, and the old one is killed meanwhile: in the end one supervisor, and no worker noticed."""
+    copy = Copy(tmp_path)
+    with copy.service(tmp_path) as service:
+        service.wait_for("supervisor.ready")
+        before, old = pids(service), service.supervisor
+        copy.change("keeper", lambda text: text + "\nimport time\ntime.sleep(0.7)\n")
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(service.socket)
+            caller.sendall(b'{"verb": "upgrade"}\n')
+            until(lambda: len(service.living()) > len(before) + 5, "the candidate is there")
+            service.kill(old)
+            service.wait_for("supervisor.resumed")
+        until(lambda: len(service.children("nl-supervisor")) == 1 and service.status(), "one supervisor is left")
+        assert service.ask("upgrade") == {"upgraded": True}
+        assert pids(service) == before
+        assert not service.seen("worker.ended")
