@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from supervisor.ledger import Ledger
 
 YOUNG = 5.0  # seconds; an aide that dies younger than this is started again more slowly
-SLOWEST = 5.0  # seconds between starts at most
+SLOWEST = 5.0  # seconds between starts at most, if it cannot even start
+SLOWEST_KILLED = 0.2  # if it was well: workers wait for it, and somebody kills it again and again
 
 
 class Aide:
@@ -125,14 +126,15 @@ class Aide:
     def has_ended(self, packet: dict[str, Any]) -> None:
         """Its exit was seen: tell, and start the next one."""
         self._read_beats()
-        self.ready = False
+        was_ready, self.ready = self.ready, False
         self.stop_listening()
         self.ended(self, packet)
         self.pid = self.start_time = None
         if not self.wanted:
             return
         self.failures = self.failures + 1 if time.monotonic() - self.started_at < YOUNG else 0
-        pause = 0.0 if self.failures < 2 else min(0.1 * 2.0 ** (self.failures - 2), SLOWEST)
+        slowest = SLOWEST if not was_ready else SLOWEST_KILLED
+        pause = 0.0 if self.failures < 2 else min(0.1 * 2.0 ** (self.failures - 2), slowest)
         self._restart = self._loop.call_later(pause, self.start)
 
     def kill(self) -> None:
