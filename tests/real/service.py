@@ -73,6 +73,7 @@ class Service:
                 [*self.run, str(self.config), "--name", self.name, "--log-format", "json", *more],
                 env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
             )
+        self._silent = False  # nothing more will be said
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
@@ -84,6 +85,9 @@ class Service:
             with self._news:
                 self.events.append(event)
                 self._news.notify_all()
+        with self._news:
+            self._silent = True
+            self._news.notify_all()
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,9 +156,9 @@ class Service:
     def wait_for(self, event: str, *, since: int = 0, timeout: float = PATIENCE, count: int = 1, **fields: Any) -> Event:
         """The `count`-th such event, as soon as it is there."""
         with self._news:
-            there = self._news.wait_for(lambda: len(self.seen(event, since=since, **fields)) >= count, timeout)
+            self._news.wait_for(lambda: self._silent or len(self.seen(event, since=since, **fields)) >= count, timeout)
             found = self.seen(event, since=since, **fields)
-        assert there, f"no {event} {fields or ''} within {timeout} s (got {len(found)} of {count})"
+        assert len(found) >= count, f"no {event} {fields or ''} within {timeout} s (got {len(found)} of {count})"
         return found[count - 1]
 
     @property
