@@ -93,7 +93,7 @@ def test_an_unmet_need_is_waited_for_and_can_be_stopped(tmp_path: Path) -> None:
 
 def test_so_many_start_at_once_and_no_more(tmp_path: Path) -> None:
     """starting_at_once bounds how many are between spawned and ready, and is used to the full."""
-    config = '[supervisor]\nstarting_at_once = 3\n'
+    config = "[supervisor]\nstarting_at_once = 3\n"
     config += '[workers.many]\ntarget = "job:slow"\nargs = { seconds = 0.05 }\nreplicas = 12\n'
     with Service(tmp_path, config, modules={"job": JOB}) as service:
         service.wait_for("supervisor.ready")

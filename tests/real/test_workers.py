@@ -171,8 +171,8 @@ def test_a_standby_takes_over(tmp_path: Path) -> None:
         for spec in ("a", "p"):
             waiting = service.wait_for("standby.ready", worker=spec)["pid"]
             worker = {"a": "a-1", "p": "p"}[spec]
+            service.wait_for("worker.ready", worker=worker)
             since = service.mark
-            service.until(lambda worker=worker: service.worker(worker)["phase"] == "ready", "it is up")
             service.kill(service.pid(worker))
             assert service.wait_for("worker.spawned", worker=worker, since=since)["from"] == "standby"
             service.wait_for("worker.recovered", worker=worker, since=since)
