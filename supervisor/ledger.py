@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ENOUGH = 60_000  # bytes after which a transaction is cut at the next place where it may be
 MOST_FDS = 200
+GATHER = 0.001  # seconds a transaction may wait for more: what leads to a new life goes out with the request for it
 
 
 class _Entry:
@@ -62,7 +63,7 @@ class Ledger:
         self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._entries: list[_Entry] = []
-        self._scheduled = False
+        self._scheduled: asyncio.TimerHandle | None = None
         self._syncs: dict[int, asyncio.Future[None]] = {}
         self._gets: dict[str, list[asyncio.Future[tuple[Any, list[int]]]]] = {}
         self._last_sync = 0
@@ -87,13 +88,14 @@ class Ledger:
 
     def _enter(self, entry: _Entry) -> None:
         self._entries.append(entry)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self.flush)
+        if self._scheduled is None:
+            self._scheduled = self._loop.call_later(GATHER, self.flush)
 
     def flush(self) -> None:
         """Send what has been entered; needed before asking anybody for something that a note announces."""
-        self._scheduled = False
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
         entries, self._entries = self._entries, []
         first = size = fds = 0
         for index, entry in enumerate(entries):

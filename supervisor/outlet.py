@@ -42,7 +42,7 @@ class Outlet(Aide):
         self._arguments, self._env, self._events_fd = arguments, env, events_fd
         self._store: list[int] = []
         self.outputs: dict[str, dict[str, Any]] = {}  # spawn id -> {"label": …, "open": ["out", "err"]}
-        self._stopping = False
+        self._untold: dict[str, tuple[int, int]] = {}  # output pipes of those not born yet
 
     def program(self) -> tuple[str, list[str], dict[str, str], list[int]]:
         """The same journal, inbox and private pipe for every pump: what one leaves unfinished the next completes."""
@@ -68,6 +68,8 @@ class Outlet(Aide):
             self._loop.create_task(self._tell_again(spawn_id))
 
     async def _tell_again(self, spawn_id: str) -> None:
+        if spawn_id in self._untold:
+            return  # told when it is born
         _, fds = await self.ledger.get(f"output/{spawn_id}")
         if len(fds) == 2 and spawn_id in self.outputs:
             self._add(spawn_id, fds[0], fds[1])
@@ -75,20 +77,44 @@ class Outlet(Aide):
             for fd in fds:
                 os.close(fd)
 
-    def add(self, spawn_id: str, label: dict[str, Any], out: int, err: int) -> None:
-        """Read these two pipes from now on; they are given away."""
+    def keep(self, spawn_id: str, label: dict[str, Any], out: int, err: int) -> None:
+        """The output pipes of a spawn, given away: the pump is told of them when it is born."""
         self.outputs[spawn_id] = {"label": label, "open": ["out", "err"]}
-        self.ledger.put(f"output/{spawn_id}", self.outputs[spawn_id], [os.dup(out), os.dup(err)])
-        self._add(spawn_id, out, err)
+        self._untold[spawn_id] = (os.dup(out), os.dup(err))
+        self.ledger.put(f"output/{spawn_id}", self.outputs[spawn_id], [out, err])
+
+    def born(self, spawn_id: str, pid: int) -> None:
+        """It runs: read its pipes from now on."""
+        known = self.outputs.get(spawn_id)
+        if known is None:
+            return
+        known["label"]["pid"] = pid
+        untold = self._untold.pop(spawn_id, None)
+        if untold is None:
+            self.label(spawn_id, {"pid": pid})  # an earlier supervisor told of its pipes
+        else:
+            self._add(spawn_id, *untold)
+
+    def unborn(self, spawn_id: str) -> None:
+        """There never was such a process, so nobody wrote anything."""
+        for fd in self._untold.pop(spawn_id, ()):
+            os.close(fd)
+        if self.outputs.pop(spawn_id, None) is not None:
+            self.ledger.drop(f"output/{spawn_id}")
 
     def _add(self, spawn_id: str, out: int, err: int) -> None:
-        for name, stream, fd in (("out", "stdout", out), ("err", "stderr", err)):
-            if self.channel is None or name not in self.outputs[spawn_id]["open"]:
-                os.close(fd)
-                continue
-            label = self.outputs[spawn_id]["label"]
-            packet = {"kind": "add", "source": f"{spawn_id}/{name}", "stream": stream, **label}
-            self.channel.send(msgspec.json.encode(packet), [fd])
+        known = self.outputs[spawn_id]
+        fds = {"out": out, "err": err}
+        for name in [name for name in fds if self.channel is None or name not in known["open"]]:
+            os.close(fds.pop(name))
+        if self.channel is not None and fds:
+            sources = self._sources(spawn_id, list(fds))
+            packet = {"kind": "add", "sources": sources, **known["label"]}
+            self.channel.send(msgspec.json.encode(packet), list(fds.values()))
+
+    @staticmethod
+    def _sources(spawn_id: str, names: list[str]) -> list[tuple[str, str]]:
+        return [(f"{spawn_id}/{name}", f"std{name}") for name in names]
 
     def label(self, spawn_id: str, label: dict[str, Any]) -> None:
         """What this spawn writes belongs to another name from now on (a standby that took over)."""
@@ -98,10 +124,8 @@ class Outlet(Aide):
         known["label"] = {**known["label"], **label}
         self.ledger.put(f"output/{spawn_id}", known)
         if self.channel is not None:
-            for name in ("out", "err"):
-                self.channel.send(
-                    msgspec.json.encode({"kind": "label", "source": f"{spawn_id}/{name}", **known["label"]})
-                )
+            packet = {"kind": "label", "sources": self._sources(spawn_id, known["open"]), **known["label"]}
+            self.channel.send(msgspec.json.encode(packet))
 
     def received(self, data: bytes, fds: list[int]) -> None:
         """`eof`: everything a pipe ever carried is committed."""

@@ -142,7 +142,7 @@ class Processes:
             raise
         note = {**note, "worker": worker, "number": number, "spawned_at": time.monotonic(), "pid": None, "start": None}
         if outputs is not None:
-            self.outlet.add(spawn_id, {**label, "worker": worker, "spawn_id": spawn_id, "pid": None}, *outputs)
+            self.outlet.keep(spawn_id, {**label, "worker": worker, "spawn_id": spawn_id, "pid": None}, *outputs)
         self.ledger.put(f"spawn/{spawn_id}", note, kept)
         self.ledger.flush()
         if not request["standby"]:
@@ -237,11 +237,12 @@ class Processes:
             process.note.update(pid=pid, start=start)
             self.unborn.discard(process)
             self.by_pid[pid] = process
-            self.outlet.label(process.spawn_id, {"pid": pid})
+            self.outlet.born(process.spawn_id, pid)
 
     def _never_born(self, process: Process) -> None:
         """The end of its pipe without a hello: there never was such a process."""
         self.unborn.discard(process)
+        self.outlet.unborn(process.spawn_id)
         if not process.exit.done():
             process.exit.set_result(Exit(None, None, {}, time.monotonic()))
 

@@ -111,9 +111,12 @@ class Pump:
     def _obey(self, message: dict[str, Any], fds: list[int], now: float) -> None:
         kind = message["kind"]
         if kind == "add":
-            self.pipes.add({key: value for key, value in message.items() if key != "kind"}, fds[0], now)
+            label = {key: value for key, value in message.items() if key not in ("kind", "sources")}
+            for (source, stream), fd in zip(message["sources"], fds, strict=True):
+                self.pipes.add({**label, "source": source, "stream": stream}, fd, now)
         elif kind == "label":
-            self.pipes.label(message)
+            for source, _ in message["sources"]:
+                self.pipes.label({**message, "source": source})
         elif kind == "follow":
             client = socket.socket(fileno=fds[0])
             self.followers.add(client, message.get("filter") or {}, follow=bool(message.get("follow")))

@@ -199,7 +199,8 @@ class Pipes:
         """What this source brings belongs to another name from now on."""
         source = self.names.get(message["source"])
         if source is not None:
-            source.describe({**source.label, **message}, self.instance)
+            said = {key: value for key, value in message.items() if key not in ("kind", "sources")}
+            source.describe({**source.label, **said}, self.instance)
             self.journal.commit(source.slot, source.state())
 
     def expire(self, now: float) -> None:

@@ -22,6 +22,12 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def add(label: dict[str, Any]) -> dict[str, Any]:
+    """The message that adds one source, whose name and stream stand in its label."""
+    rest = {key: value for key, value in label.items() if key not in ("source", "stream")}
+    return {"kind": "add", "sources": [[label["source"], label["stream"]]], **rest}
+
+
 class Rig:
     """stdout: the descriptor that plays the service's stdout; owned by the caller."""
 
@@ -53,7 +59,7 @@ class Rig:
         for fd in high:
             os.close(fd)
         for label, fd in self.sources.values():
-            self.tell({"kind": "add", **label}, [fd])
+            self.tell(add(label), [fd])
 
     def tell(self, message: dict[str, Any], fds: list[int]) -> None:
         socket.send_fds(self.channel, [json.dumps(message).encode()], fds)
@@ -72,7 +78,7 @@ class Rig:
             "uid": None,
         }
         self.sources[name] = (label, reader)
-        self.tell({"kind": "add", **label}, [reader])
+        self.tell(add(label), [reader])
         return writer
 
     def follow(self, *, follow: bool = False, **wanted: Any) -> socket.socket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tests.real.pump_rig import cpu_s
+from tests.real.pump_rig import add, cpu_s
 from tests.real.test_pump import MAKE, Drain, beats, hang_up, make, read_lines
 
 __all__ = ["make"]
@@ -59,8 +59,11 @@ def test_a_source_can_be_added_again_and_given_a_new_label(make: MAKE) -> None:
     worker = rig.add("standby#1/out")
     os.write(worker, b"half a li")
     label, fd = rig.sources["standby#1/out"]
-    rig.tell({"kind": "add", **label}, [fd])
-    rig.tell({"kind": "label", "source": "standby#1/out", "worker": "web-0", "spawn_id": "web-0#7", "pid": 7}, [])
+    rig.tell(add(label), [fd])
+    rig.tell(
+        {"kind": "label", "sources": [["standby#1/out", "stdout"]], "worker": "web-0", "spawn_id": "web-0#7", "pid": 7},
+        [],
+    )
     rig.tell({"kind": "nonsense"}, [])
     rig.event("worker.ready")
     read_lines(reader, bool)
