@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 import uuid
 from collections import deque
 from typing import Any
@@ -27,6 +28,7 @@ SILENT_AFTER = 2.0  # seconds without a beat before a supervisor is looked at, a
 STARTS_WITHIN = 15.0  # seconds a new supervisor may take to its first packet
 YOUNG = 3.0  # seconds; a supervisor that dies younger than this is, from the third time on, started again more slowly
 HOPELESS = 3  # failed first starts, with nothing supervised yet, before the service gives up
+TURNS_FAILED = 100  # in a row, after which going on makes no sense
 PACKET = 1 << 18
 BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
 
@@ -332,7 +334,8 @@ class Anchor:
             pid, code = seen.si_pid, seen.si_code
             start = now.start if (now := kernel.stat(pid)) else 0  # a zombie still has its start time
             if code in (os.CLD_STOPPED, os.CLD_CONTINUED, os.CLD_TRAPPED):
-                os.waitid(os.P_PID, pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+                with contextlib.suppress(ChildProcessError):  # killed since: its end is seen next
+                    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
                 if self.active:
                     op = "continued" if code == os.CLD_CONTINUED else "stopped"
                     self.active.link.send({"op": op, "pid": pid, "start": start, "signal": seen.si_status})
@@ -511,5 +514,14 @@ def main(argv: list[str]) -> int:
     kernel.become_subreaper()
     kernel.name_process("nl-anchor")
     anchor = Anchor(argv)
+    failed = 0
     while True:
-        anchor.turn()
+        try:
+            anchor.turn()
+            failed = 0
+        except Exception:
+            # A mistake of ours, said on stderr: to die of it would be the death of every worker.
+            failed += 1
+            traceback.print_exc()
+            if failed >= TURNS_FAILED:
+                raise

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from supervisor import __version__, kernel
@@ -255,7 +256,12 @@ def main(argv: list[str]) -> int:
 
     async def run() -> int:
         source, log_format, name = argv
-        return await Supervisor(source, log_format, name).run()
+        try:
+            return await Supervisor(source, log_format, name).run()
+        except Exception:
+            # No orderly end: the loop would cancel every life, and a cancelled life is put down. The next one resumes.
+            traceback.print_exc()
+            os._exit(1)
 
     return asyncio.run(run())
 

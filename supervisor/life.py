@@ -198,6 +198,8 @@ class Life:
         process = self.process
         if process is None or process.note.get("ready_at") is not None or self._over.done():
             return
+        if "put_down" in process.note:  # said before it heard that it shall end
+            return
         now = time.monotonic()
         process.note["ready_at"] = now
         self.host.processes.unlisten(process)
