@@ -258,7 +258,7 @@ def main(argv: list[str]) -> int:
         source, log_format, name = argv
         try:
             return await Supervisor(source, log_format, name).run()
-        except Exception:
+        except Exception:  # noqa: BLE001 - told on stderr, and as the reason of the resume
             # No orderly end: the loop would cancel every life, and a cancelled life is put down. The next one resumes.
             traceback.print_exc()
             os._exit(1)
