@@ -108,6 +108,7 @@ class Anchor:
         self.last_news = 0
         self.resumes = -1
         self.failures = 0
+        self.terminal = os.isatty(1)
         self.ever_up = False
         self.active: Supervisor | None = None
         self.candidate: Supervisor | None = None
@@ -471,7 +472,9 @@ class Anchor:
             for number in os.read(self.wake_r, 4096):
                 if number == signal.SIGCHLD:
                     continue
-                self.tell({"op": "signal", "name": signal.Signals(number).name})
+                # A terminal that is closed sends SIGHUP as well; nobody asked for a reload then.
+                gone = number == signal.SIGHUP and self.terminal and not os.isatty(1)
+                self.tell({"op": "signal", "name": "SIGTERM" if gone else signal.Signals(number).name})
         self.reap()
 
     def turn(self) -> None:
