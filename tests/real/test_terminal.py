@@ -25,7 +25,7 @@ def test_closing_the_terminal_stops_the_service(tmp_path: object) -> None:
     if pid == 0:
         os.environ.update(XDG_RUNTIME_DIR=str(tmp_path), TERM="xterm")
         os.chdir(ROOT)
-        os.execv(sys.executable, [sys.executable, "-m", "supervisor.cli.main", "run", config])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "supervisor.cli.main", "run", config])
     seen = b""
     while b"1 of 1 ready" not in seen:
         assert select.select([terminal], [], [], 20)[0], seen
