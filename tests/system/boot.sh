@@ -4,8 +4,9 @@
 #   boot.sh SCRIPT FOLDER      exits with SCRIPT's status; its output is in FOLDER/output, FOLDER is /run/out inside
 #
 # The machine's root file system is the guest's, and read-only twice: mounted so by the guest, and so for the process
-# that is the guest. /tmp, /run and /var/{log,lib,tmp} are empty there. Variables for SCRIPT: BOOT_ENV="A=1 B=2".
-# Needs root and Debian's packages user-mode-linux, systemd and dbus. About ten seconds, one CPU.
+# that is the guest. /tmp, /run and /var/{log,lib,tmp} are empty there, but for the folders in BOOT_KEEP.
+# Variables for SCRIPT: BOOT_ENV="A=1 B=2".
+# Needs root and Debian's packages user-mode-linux, systemd and dbus. Ten seconds to a minute, one CPU.
 set -eu
 script=$(realpath "$1"); out=$(realpath "$2")
 if [ -z "${BOOT_INSIDE:-}" ]; then
@@ -26,6 +27,9 @@ mkdir -p /run/systemd/system /run/out
 mount -t hostfs -o "$out" none /run/out
 cp "$work/script" /run/script
 for folder in /var/log /var/lib /var/tmp /tmp; do mount -t tmpfs tmpfs \$folder; done
+for folder in ${BOOT_KEEP:-}; do
+    [ -d \$folder ] || { mkdir -p \$folder && mount -r -t hostfs -o \$folder none \$folder; }
+done
 cat > /run/systemd/system/rig.target <<U
 [Unit]
 Requires=dbus.socket systemd-journald.service rig.service

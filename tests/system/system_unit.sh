@@ -6,6 +6,9 @@ mkdir -p /run/etc/ninelives /run/systemd/system/$unit.d
 cp /run/out/ninelives@.service /run/systemd/system/
 printf '[Service]\nUser=root\nStateDirectory=\nExecStart=\nExecStart=%s run --name %%i /run/etc/ninelives/%%i.toml\n' \
     "$NINELIVES" > /run/systemd/system/$unit.d/guest.conf
+case $PROJECT in  # PrivateTmp would hide it
+    /tmp/* | /var/tmp/*) echo "BindReadOnlyPaths=$PROJECT" >> /run/systemd/system/$unit.d/guest.conf ;;
+esac
 config=/run/etc/ninelives/demo.toml
 printf '[workers.sleeper]\ncommand = ["sleep", "1000"]\nreplicas = 2\n' > $config
 systemctl daemon-reload

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from supervisor.cli import systemd
 from tests.system.rig import COMMAND
 
 HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
 pytestmark = [
     pytest.mark.root,
     pytest.mark.systemd,
@@ -31,7 +33,11 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / systemd.NAME).write_text(systemd.unit(command=COMMAND))
     subprocess.run(
         [HERE / "boot.sh", HERE / "system_unit.sh", folder],
-        env=os.environ | {"BOOT_ENV": f"NINELIVES={COMMAND} PYTHONDONTWRITEBYTECODE=1"},
+        env=os.environ
+        | {
+            "BOOT_KEEP": f"{PROJECT} {sys.prefix}",
+            "BOOT_ENV": f"NINELIVES={COMMAND} PROJECT={PROJECT} PYTHONDONTWRITEBYTECODE=1",
+        },
         check=True,
         timeout=180,
     )

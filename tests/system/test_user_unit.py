@@ -206,7 +206,7 @@ def test_a_long_start_is_extended_while_it_makes_progress(service: Service) -> N
 def test_a_worker_that_cannot_start_does_not_keep_the_unit_from_it(service: Service) -> None:
     """Given up, it is named in the sentence of `systemctl status`; the others are what was waited for."""
     with service.config.open("a") as file:
-        file.write('[workers.broken]\ncommand = ["false"]\nmax_failures = 2\n')
+        file.write('[workers.broken]\ncommand = ["false"]\nready = "newline"\nmax_failures = 2\n')
     assert service.start() == 0
     assert service.shown("StatusText") == "2 of 3 ready, 1 quarantined: broken"
 
