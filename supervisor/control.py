@@ -51,7 +51,7 @@ class Service(Protocol):
     cancels nothing.
     """
 
-    def status(self, worker: str | None) -> dict[str, Any]:
+    async def status(self, worker: str | None) -> dict[str, Any]:
         """Everything `status --json` shows."""
 
     async def start(self, workers: list[str], *, wait: bool) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class ControlServer:
         self._bounds = bounds
         self._unfinished = 0
         self._looks: dict[str | None, asyncio.Task[msgspec.Raw]] = {}
-        self._turn = asyncio.Lock()
+        self._turns = {whole: asyncio.Lock() for whole in (True, False)}  # who asks for one does not wait for all
 
     def __repr__(self) -> str:
         return f"<ControlServer {self._doorway!r}>"
@@ -195,13 +195,14 @@ class ControlServer:
 
     async def _look(self, worker: str | None) -> msgspec.Raw:
         loop = asyncio.get_running_loop()
-        await self._turn.acquire()
+        turn = self._turns[worker is None]
+        await turn.acquire()
         del self._looks[worker]  # who asks from here on gets the next: no answer is older than its question
         began = loop.time()
         try:
-            return msgspec.Raw(msgspec.json.encode(self._service.status(worker)))
+            return msgspec.Raw(msgspec.json.encode(await self._service.status(worker)))
         finally:  # looking takes at most a third of the loop's time, however many ask
-            loop.call_later(2 * (loop.time() - began), self._turn.release)
+            loop.call_later(2 * (loop.time() - began), turn.release)
 
     async def _follow(self, guest: Guest, request: Follow) -> None:
         """Give the whole connection away, so what it asked before must be answered first."""

@@ -10,17 +10,19 @@ import msgspec
 
 from supervisor import notify
 from supervisor.phase import Phase, Want
-from supervisor.spec import Verdict
+from supervisor.spec import GroupSpec, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from supervisor.account import Account
     from supervisor.keeper import Keeper
     from supervisor.roster import Roster
 
+AT_A_TIME = 0.004  # seconds of looking at workers, then others have their turn
 NAMED = 5  # workers named in the sentence, for each phase that is not `ready`
 TOLD_EVERY = 0.5  # seconds between two sentences to systemd
+SPARING = 20  # a sentence about thousands takes longer: this many times as long is the pause before the next
 TOLD_SOON = 0.02  # while it waits for us: on the way up and on the way down
 MARGIN = 10.0  # seconds beyond the longest step the config allows, for a busy machine
 STILL_UP = frozenset({Phase.STARTING, Phase.READY, Phase.STOPPING})
@@ -40,6 +42,28 @@ def sentence(keepers: Iterable[Keeper]) -> str:
     if failed:
         parts.append(f"{len(failed)} failed: {', '.join(failed[:NAMED])}")
     return ", ".join(parts)
+
+
+async def worker_rows(roster: Roster, meant: Collection[str] | None) -> list[dict[str, Any]]:
+    """The rows of `status --json`, all or those of certain names. A look at 2,000 workers must not hold the loop."""
+    rows = []
+    began = time.monotonic()
+    for name, keeper in list(roster.keepers.items()):
+        if (meant is None or name in meant) and (worker := roster.worker(name)) is not None:
+            rows.append(show_worker(keeper, worker.show()))
+        if time.monotonic() - began > AT_A_TIME:
+            await asyncio.sleep(0)
+            began = time.monotonic()
+    return rows
+
+
+def group_rows(roster: Roster, meant: Collection[str] | None) -> list[dict[str, Any]]:
+    """The same of groups."""
+    return [
+        show_group(keeper, str(keeper.child.spec.strategy))
+        for name, keeper in roster.groups.items()
+        if isinstance(keeper.child.spec, GroupSpec) and (meant is None or name in meant)
+    ]
 
 
 def show_worker(keeper: Keeper, facts: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +109,7 @@ def show_group(keeper: Keeper, strategy: str) -> dict[str, Any]:
         "want": str(keeper.want),
         "streak": keeper.streak,
         "members": [member.name for member in keeper.child.members],
+        "ready": sum(member.phase is Phase.READY for member in keeper.child.members),
         "verdict": keeper.verdict,
     }
 
@@ -100,6 +125,7 @@ class Herald:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._said = ""
+        self._took = 0.0  # seconds to make the last sentence
         self.ready = False
         self._leaving = False
 
@@ -107,7 +133,8 @@ class Herald:
         """Something changed: say so soon."""
         if self._timer is None:
             soon = not self.ready or self._leaving
-            self._timer = self._loop.call_later(TOLD_SOON if soon else TOLD_EVERY, self._tell)
+            pause = max(TOLD_SOON if soon else TOLD_EVERY, SPARING * self._took)
+            self._timer = self._loop.call_later(pause, self._tell)
 
     def reloading(self) -> None:
         """A reload begins. Nobody who still waits for READY is told: the end of a reload is a READY too."""
@@ -138,7 +165,9 @@ class Herald:
             up = [keeper.name for keeper in self._roster.keepers.values() if keeper.phase in STILL_UP]
             self._say_patiently(f"stopping, {len(up)} still up: {', '.join(up[:NAMED])}" if up else "stopping")
             return
+        began = time.monotonic()
         said = sentence(self._roster.keepers.values())
+        self._took = time.monotonic() - began
         if self.ready:
             if said != self._said:
                 self._send(notify.status(said))

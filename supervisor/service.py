@@ -153,20 +153,10 @@ class Service:
 
     # -- control.Service ----------------------------------------------------------------------------------------------
 
-    def status(self, worker: str | None) -> dict[str, Any]:
-        """Everything `status --json` shows."""
+    async def status(self, worker: str | None) -> dict[str, Any]:
+        """Everything `status --json` shows, or what concerns one worker or group."""
         facts, roster = self.facts, self.roster
-        meant = {keeper.name for keeper in self.wishes.meant([worker])} if worker else None
-        rows = [
-            report.show_worker(keeper, roster_worker.show())
-            for name, keeper in roster.keepers.items()
-            if (meant is None or name in meant) and (roster_worker := roster.worker(name)) is not None
-        ]
-        groups = [
-            report.show_group(keeper, str(self.config.groups[name].strategy))
-            for name, keeper in roster.groups.items()
-            if name in self.config.groups and (meant is None or name in meant)
-        ]
+        meant = None if worker is None else {keeper.name for keeper in everyone(self.wishes.meant([worker]))}
         return {
             "supervisor": {
                 "name": self.config.name,
@@ -176,8 +166,8 @@ class Service:
                 "uptime_s": round(time.monotonic() - facts["since"], 3),
                 "resumes": facts["resumes"],
             },
-            "workers": rows,
-            "groups": groups,
+            "workers": await report.worker_rows(roster, meant),
+            "groups": report.group_rows(roster, meant),
             "status": report.sentence(roster.keepers.values()),
         }
 

@@ -32,7 +32,7 @@ class Fake:
         self.lag_s = 0.0
         self.denied: list[dict[str, Any]] = []
 
-    def status(self, worker: str | None) -> dict[str, Any]:
+    async def status(self, worker: str | None) -> dict[str, Any]:
         workers = [_worker(name) for name in WORKERS if worker in {None, name}]
         if not workers:
             raise Refused(f"no worker is called {worker!r}")
