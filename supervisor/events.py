@@ -46,7 +46,7 @@ EVENTS: dict[str, Event] = {
         "supervisor resumed after {reason}: {adopted} workers adopted",
         ("reason", "adopted", "resumes", "away_s", "pid", "exit_kind", "exit_code", "signal"),
     ),
-    "supervisor.lagged": Event("warning", "the supervisor's loop was {lag_s:.3f} s late", ("lag_s",)),
+    "supervisor.lagged": Event("warning", "the supervisor's loop was {lag_s:.3g} s late", ("lag_s",)),
     "supervisor.upgraded": Event("info", "upgraded to version {version}", ("version", "pid")),
     "supervisor.upgrade_failed": Event("error", "upgrade refused, the old code stays: {why}", ("why",)),
     "supervisor.stopping": Event("info", "stopping: {reason}", ("reason",)),
@@ -56,7 +56,7 @@ EVENTS: dict[str, Event] = {
     ),
     "config.rejected": Event("error", "config {source} rejected, the old one stays: {errors}", ("source", "errors")),
     "template.ready": Event(
-        "info", "template {template} ready after {took_s:.3f} s", ("template", "pid", "took_s", "modules", "rss_bytes")
+        "info", "template {template} ready after {took_s:.3g} s", ("template", "pid", "took_s", "modules", "rss_bytes")
     ),
     "template.failed": Event("error", "template {template}: {why}", ("template", "why", "stack")),
     "template.ended": Event(
@@ -69,7 +69,7 @@ EVENTS: dict[str, Event] = {
         "warning", "pump ended ({exit_kind}); a new one takes over", ("pid", "exit_kind", "exit_code", "signal", "why")
     ),
     "worker.spawned": Event("info", "{worker} spawned (pid {pid})", (*WORKER, "from")),
-    "worker.ready": Event("info", "{worker} ready after {ready_s:.3f} s", (*WORKER, "ready_s", "status")),
+    "worker.ready": Event("info", "{worker} ready after {ready_s:.3g} s", (*WORKER, "ready_s", "status")),
     "worker.starved": Event(
         "warning",
         "{worker} silent for {silent_s:.3f} s, but it wanted CPU and did not get it: given once more time",
@@ -87,11 +87,11 @@ EVENTS: dict[str, Event] = {
     "worker.ended": Event("warning", "{worker} ended: {how} after {uptime_s:.3f} s", (*WORKER, "how", *ENDING)),
     "worker.backed_off": Event(
         "info",
-        "{worker} starts again in {delay_s:.3f} s (failure {streak} in a row)",
+        "{worker} starts again in {delay_s:.3g} s (failure {streak} in a row)",
         ("worker", "delay_s", "streak", "failures_left"),
     ),
     "worker.recovered": Event(
-        "info", "{worker} recovered in {recovery_s:.4f} s", (*WORKER, "recovery_s", "detect_s", "streak", "standby")
+        "info", "{worker} recovered in {recovery_s:.3g} s", (*WORKER, "recovery_s", "detect_s", "streak", "standby")
     ),
     "worker.completed": Event("info", "{worker} completed", ("worker", "restarts")),
     "worker.quarantined": Event(
