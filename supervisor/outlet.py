@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from supervisor.ledger import Ledger
 
 SILENT_AFTER = 5.0  # seconds without a beat after which a pump is hung
+STARTS_WITHIN = 15.0  # seconds a new pump may take to its first beat
 STORE = "pump/store"
 
 
@@ -161,4 +162,4 @@ class Outlet(Aide):
     def is_hung(self) -> bool:
         """Whether it has been silent too long."""
         self._read_beats()
-        return self.ready and time.monotonic() - self.heard_at > SILENT_AFTER
+        return time.monotonic() - self.heard_at > (SILENT_AFTER if self.ready else STARTS_WITHIN)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from supervisor.pump.journal import Journal
 
 MOST = 1 << 18  # bytes waiting for one client
-TURN = 1 << 16  # bytes of the ring looked at in one turn
+LOOK = 1 << 16  # bytes of the ring looked at together
+TURN_S = 0.003  # for one client in one turn: with a cheap filter it keeps up with any flood
 GREP_S = 0.2  # for one turn: a regex can take for ever
 _EVENT_WITHIN = 120  # bytes; the pump's own lines begin with timestamp, level and event
 _LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -86,7 +87,10 @@ class Follower:
         """Look at a little more of the ring and send what can be sent."""
         if self.behind and (self.follow or self.at < self.until):
             with contextlib.suppress(TimeoutError), _at_most(GREP_S if self.grep else 0.0, self._give_up):
+                enough = time.monotonic() + TURN_S
                 self._look()
+                while self.behind and time.monotonic() < enough:
+                    self._look()
         if self.last is not None and self.at >= self.until:
             self.buffer += b"".join(self.last)
             self.last = None
@@ -101,7 +105,7 @@ class Follower:
     def _look(self) -> None:
         oldest = self.journal.oldest() if self.at < self.journal.head - self.journal.ring_size // 2 else 0
         missed, self.at = self.at < oldest, max(self.at, oldest)
-        chunk = self.journal.whole_lines(self.at, TURN)
+        chunk = self.journal.whole_lines(self.at, LOOK)
         lines = chunk.splitlines(keepends=True)
         lost = seq_of(lines[0]) - self.seen - 1 if self.seen else 0
         if lost > 0 and (missed or self.after):
