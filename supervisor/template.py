@@ -37,6 +37,7 @@ from typing import NamedTuple
 
 from supervisor import birth, kernel
 from supervisor.freshness import CHECK, Freshness
+from supervisor.rehearsal import rehearse
 from workers import wire
 
 CHANNEL = 3
@@ -67,6 +68,8 @@ def main(argv: list[str]) -> int:
     _preload(options.preload)
     _freshness.note()
     birth.warm_up()
+    if not options.once:
+        rehearse()
     gc.freeze()
     # The anchor's death is an event here, not something to ask for now and then.
     anchor = _watch(options.anchor)
