@@ -22,6 +22,7 @@ from supervisor.gate import Gate
 from supervisor.group import everyone
 from supervisor.nursery import BARE
 from supervisor.plan import difference
+from supervisor.refit import Refit, Tasks
 from supervisor.requests import Failed, Refused, suggestion
 from supervisor.roster import Roster
 from supervisor.spec import Strategy, TemplateSpec, Verdict
@@ -50,6 +51,7 @@ class Service:
         self.host, self.log, self.facts = host, log, facts
         self.started_at = time.monotonic()
         self.roster = Roster(host, config, remembered)
+        self.refit = Refit(self.roster)
         self.wishes = Wishes(self.roster, self._renew)
         self.gate = Gate(self.roster.homes, config.starting_at_once)
         book = Book(host.ledger, log, self.roster.worker, self._changed)
@@ -103,6 +105,7 @@ class Service:
             await asyncio.wait([self._top])
             if not self._top.cancelled() and (error := self._top.exception()) is not None:
                 traceback.print_exception(error)  # a mistake of ours; the anchor leaves nothing alive all the same
+        await self.refit.done()
         await asyncio.gather(*(shelf.closed() for shelf in self.roster.shelves.values()))
         self.herald.close()
 
@@ -194,14 +197,18 @@ class Service:
         if not 1 <= replicas <= MOST_REPLICAS:
             raise Refused(f"replicas: {replicas} is not between 1 and {MOST_REPLICAS}; use `stop` for none")
         async with self._reloading:
-            home = self.roster.home_of(self.roster.homes(worker)[0])
+            homes = self.roster.homes(worker)
+            if not homes:
+                raise Refused(f"{worker} is still on its way after a reload")
+            home = self.roster.home_of(homes[0])
             if home.spec.strategy is Strategy.REST_FOR_ONE:
                 raise Refused(
                     f"{worker} is a member of {home.name}, which is rest_for_one: change `replicas` and reload"
                 )
             before = self.roster.counts[worker]
-            await self.roster.scale(worker, replicas)
+            tasks = self.refit.scale(worker, replicas)
             self.host.ledger.put("counts", self.roster.counts)
+        await asyncio.gather(*tasks)  # a slow stop, which holds up nobody else
         return {"worker": worker, "before": before, "replicas": replicas}
 
     async def reload(self, *, diff: bool) -> dict[str, Any]:
@@ -225,13 +232,14 @@ class Service:
                 return {"changes": changes}
             self.herald.reloading()
             try:
-                await self._follow(new, rebuilt={*plan.rebuilt, *stale})
+                tasks = self._follow(new, rebuilt={*plan.rebuilt, *stale})
             finally:
                 self.herald.reloaded()
             self.host.announce("supervisor.reloaded", changes=changes, took_s=round(time.monotonic() - began, 3))
-            return {"changes": changes}
+        await asyncio.gather(*tasks)
+        return {"changes": changes}
 
-    async def _follow(self, new: Config, *, rebuilt: set[str]) -> None:
+    def _follow(self, new: Config, *, rebuilt: set[str]) -> Tasks:
         """Become what the new config says; the log keeps the memory it was given."""
         keep = msgspec.structs.replace(new, recent=self.config.recent)
         self.note_config(keep)
@@ -241,12 +249,13 @@ class Service:
             nursery.rebuild(template_spec(keep, name))
             self._renew_shelves(name)
         self.ensure_templates(keep)
-        await self.roster.follow(keep)
+        tasks = self.refit.follow(keep)
         self.host.ledger.put("counts", self.roster.counts)
         self.gate.resize(keep.starting_at_once)
         for name in set(nursery.templates) - used_templates(keep):
             nursery.retire(name)
         self.adopt_access(keep)
+        return tasks
 
     def note_config(self, config: Config) -> None:
         """What the next supervisor goes by: the config as it was accepted, whatever the file says by then."""

@@ -97,7 +97,7 @@ def test_sighup_reloads(tmp_path: Path) -> None:
         service.config.write_text(config(going=""))
         os.kill(service.anchor, signal.SIGHUP)
         assert "- worker going" in service.wait_for("supervisor.reloaded")["changes"]
-        assert "going" not in rows(service)
+        service.until(lambda: "going" not in rows(service), "it has left")
 
 
 def test_a_policy_changes_live(tmp_path: Path) -> None:
@@ -134,6 +134,54 @@ def test_groups_are_put_together_anew(tmp_path: Path) -> None:
         service.kill(service.pid("still"))
         service.wait_for("worker.ready", since=since, worker="going", count=2)
         assert rows(service)["changing"]["group"] is None
+
+
+STUBBORN = """
+import time
+def main(heart):
+    heart.ready()
+    while True:
+        time.sleep(10)
+"""
+
+
+def test_a_slow_stop_holds_up_only_who_wants_the_same_name(tmp_path: Path) -> None:
+    """While a removed worker uses up its grace, others are reloaded and scaled; its own name comes again when it is dead."""
+    stubborn = 'target = "stubborn:main"\ngrace = "1500ms"\n'
+    with Service(tmp_path, config(going=stubborn), modules={"job": LOOP, "stubborn": STUBBORN}) as service:
+        service.wait_for("supervisor.ready")
+        pid, since = service.pid("going"), service.mark
+        service.config.write_text(config(going=""))
+        os.kill(service.anchor, signal.SIGHUP)
+        service.wait_for("worker.stopping", worker="going", since=since)
+        service.ask("scale", worker="many", replicas=3)
+        service.wait_for("worker.ready", worker="many-2", since=since)
+        service.config.write_text(config(going='target = "job:main"', still='target = "job:main"\nnice = 1'))
+        os.kill(service.anchor, signal.SIGHUP)
+        service.wait_for("worker.ready", worker="still", since=since)
+        assert service.worker("going")["pid"] == pid, "all that while it has not died"
+        ended = service.wait_for("worker.ended", worker="going", since=since)
+        again = service.wait_for("worker.spawned", worker="going", since=since)
+        assert ended["seq"] < again["seq"]
+        assert service.pid("going") != pid
+
+
+def test_a_worker_may_move_between_groups(tmp_path: Path) -> None:
+    """In, out and across: it is started anew in its new place, and never lives twice at once."""
+    names = '"still", "changing", "going"'
+    places = [f"[groups.g]\nmembers = [{names}]\n", '[groups.g]\nmembers = ["still"]\n[groups.h]\nmembers = ["changing"]\n', ""]
+    with Service(tmp_path, config() + "\n" + places[0], modules={"job": LOOP}) as service:
+        service.wait_for("supervisor.ready")
+        for place, homes in zip(places[1:], [("g", "h", None), (None, None, None)], strict=True):
+            service.config.write_text(config() + "\n" + place)
+            service.ask("reload", diff=False)
+            service.until(lambda: all(row["phase"] == "ready" for row in rows(service).values()), "all are up")
+            assert tuple(rows(service)[name]["group"] for name in ("still", "changing", "going")) == homes
+        alive = dict.fromkeys(("still", "changing", "going"), 0)
+        for event in service.events:
+            if event.get("worker") in alive:
+                alive[event["worker"]] += {"worker.spawned": 1, "worker.ended": -1}.get(event["event"], 0)
+                assert alive[event["worker"]] in (0, 1)
 
 
 STALE = '[templates.code]\npreload = ["job", "helper"]\n[workers.a]\ntarget = "job:main"\ntemplate = "code"\nstandby = 1\n'
