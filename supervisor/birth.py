@@ -147,9 +147,7 @@ def _introduce(request: Request, beat: int) -> None:
     pid = os.getpid()
     if os.getsid(0) != pid:
         os.setsid()
-    me = kernel.stat(pid)
-    assert me is not None
-    _hello(request, beat, pid=pid, start=me.start, heart=False)
+    _hello(request, beat, pid=pid, start=kernel.own_start(), heart=False)
 
 
 def _hello(request: Request, beat: int, *, pid: int, start: int, heart: bool) -> None:
@@ -174,8 +172,13 @@ def _become(request: Request) -> None:
     """Everything about a process that its own code may rely on."""
     _reset_signals(is_program=request.command is not None)
     with _step("environment"):
-        os.environ.clear()
-        os.environ.update(request.env or {})
+        # Only what differs from the template's own: to clear and refill it all costs 0.6 ms and 400 KiB of copied pages.
+        wanted = request.env or {}
+        for name in [name for name in os.environ if name not in wanted]:
+            del os.environ[name]
+        for name, value in wanted.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
     with _step("chdir"):
         if request.cwd is not None:
             os.chdir(request.cwd)
@@ -262,9 +265,7 @@ def _work(request: Request) -> int:
     function = Function(request.target, request.args or {}, request.path or [])
     with _step("import"):
         _load(function)
-    me = kernel.stat(os.getpid())
-    assert me is not None
-    _hello(request, BEAT, pid=me.pid, start=me.start, heart=function.takes_heart)
+    _hello(request, BEAT, pid=os.getpid(), start=kernel.own_start(), heart=function.takes_heart)
     if not function.prepared(heart):
         return 1
     if request.standby and not _wait_for_go(heart):

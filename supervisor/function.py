@@ -15,7 +15,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -113,7 +112,9 @@ def _takes_heart(function: Callable[..., object]) -> bool:
 
 def _finish() -> None:
     """What the interpreter does at a normal end: wait for threads, run exit handlers, flush."""
-    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 the interpreter's own way
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()  # noqa: SLF001 the interpreter's own way
     atexit._run_exitfuncs()  # noqa: SLF001
     _flush()
 

@@ -13,7 +13,6 @@ import importlib.util
 import os
 import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -32,21 +31,19 @@ NOWHERE = "ninelives_no_such_module"  # looking for it lists every folder of sys
 def rehearse() -> None:
     """Leaves everything as it was, but for what the interpreter has learnt."""
     importlib.util.find_spec(NOWHERE)
-    name = threading.current_thread().name
+    threading = sys.modules.get("threading")
     forked: Callable[[], None] | None = getattr(threading, "_after_fork", None)
     with open(os.devnull, "wb", buffering=0) as nowhere:
-        heart = Heart(nowhere.fileno(), name=name, beat_within=1.0)
+        heart = Heart(nowhere.fileno(), name="rehearsal", beat_within=1.0)
         for _ in range(OFTEN):
-            me = kernel.stat(os.getpid())
-            assert me is not None
-            said = {"pid": me.pid, "start": me.start, "spawn": SMALL}
+            said = {"pid": os.getpid(), "start": kernel.own_start(), "spawn": SMALL}
             nowhere.write(wire.encode("hello", **said, heart=False, stacks=True))
             nowhere.write(wire.encode("started", at=round(time.monotonic(), 6)))
             signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
             heart.ready()
             heart.beat(progress=1)
             _import_again()
-            if forked is not None and threading.active_count() == 1:
+            if threading is not None and forked is not None and threading.active_count() == 1:
                 forked()  # what the interpreter itself runs in every child; with one thread it changes nothing
 
 

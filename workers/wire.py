@@ -89,13 +89,16 @@ KINDS: dict[str, tuple[_Fields, _Fields]] = {
 }
 
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: json.dumps makes one a call
+
+
 def encode(kind: str, **fields: Any) -> bytes:
     """The line for a message; fields that are None are left out. ValueError when it would break a rule."""
     said = {name: value for name, value in fields.items() if value is not None}
     wrong = _broken_rule(kind, said)
     if wrong is not None:
         raise ValueError(wrong)
-    text = json.dumps({"kind": kind, **said}, ensure_ascii=False, separators=(",", ":"))
+    text = _json({"kind": kind, **said})
     line = text.encode() + b"\n"
     if len(line) > LIMIT:
         raise ValueError(f"{kind}: a line of {len(line)} bytes, the limit is {LIMIT}")
