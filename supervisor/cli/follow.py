@@ -7,7 +7,6 @@ after the last number seen: no line twice, none left out that the pump still has
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -98,9 +97,9 @@ def _shower(*, as_json: bool) -> Callable[[bytes], None]:
             sys.stdout.buffer.flush()
 
         return show_json
-    from supervisor.pump.render import console  # noqa: PLC0415 - only a terminal needs it
+    from supervisor.pump.render import choose  # noqa: PLC0415 - only a terminal needs it
 
-    render = console(colours=not os.environ.get("NO_COLOR"))
+    render = choose("console", sys.stdout.fileno())
 
     def show(line: bytes) -> None:
         sys.stdout.buffer.write(render(line + b"\n"))

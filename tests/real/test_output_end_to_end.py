@@ -185,7 +185,7 @@ def test_a_flood_costs_only_itself(tmp_path: Path) -> None:
         began = time.monotonic()
         for _ in range(5):
             assert json.loads(next(own))["msg"].isdecimal()
-        own.close()
+        del own
         assert time.monotonic() - began < 2.0
         row = service.worker("flood")
         assert (row["phase"], row["restarts"]) == ("ready", 0)
@@ -256,7 +256,7 @@ def test_a_rate_is_a_workers_own(tmp_path: Path) -> None:
 
 
 def test_kill_9_of_the_pump_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """While three workers write numbered lines and crash: each life's lines once, in order, before its ending; no gap in seq."""
+    """While three workers write numbered lines and crash: each life's lines once, in order, before its ending, seq gapless."""
     path = tmp_path / "log"
     out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
     config = """
