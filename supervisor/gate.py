@@ -27,7 +27,8 @@ class Gate:
 
     def __init__(self, homes: Callable[[str], list[Keeper]], starting_at_once: int) -> None:
         self._homes = homes
-        self._lanes = {first: asyncio.Semaphore(starting_at_once) for first in (True, False)}
+        self._starting_at_once = 0
+        self.resize(starting_at_once)
         self._changed: dict[str, set[asyncio.Event]] = {}  # name of what is needed -> who waits for it
         self._lived: set[str] = set()
         self._open = True
@@ -41,8 +42,8 @@ class Gate:
         """Wait for its needs, then for its turn; see world.Gate."""
         if not self._open:
             await asyncio.get_running_loop().create_future()  # until it is cancelled
-        for need in child.needs:
-            await self._met(need)
+        while unmet := [need for need in child.needs if not self.is_met(need)]:  # all of them, at one moment
+            await self._met(unmet[0])
         if child.kind != "worker":
             return lambda: None
         lane = self._lanes[child.name not in self._lived]
@@ -56,7 +57,9 @@ class Gate:
 
     def resize(self, starting_at_once: int) -> None:
         """Another bound, for all who ask from now on."""
-        self._lanes = {first: asyncio.Semaphore(starting_at_once) for first in (True, False)}
+        if starting_at_once != self._starting_at_once:
+            self._starting_at_once = starting_at_once
+            self._lanes = {first: asyncio.Semaphore(starting_at_once) for first in (True, False)}
 
     async def _met(self, need: Need) -> None:
         changed = asyncio.Event()

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor import forensics
-from supervisor.order import order
+from supervisor.order import identity, order
 from supervisor.phase import Phase
 from supervisor.readiness import Readiness
 from supervisor.spec import Ending, Result
@@ -86,6 +86,7 @@ class Life:
     def _begin(self, adopted: Process | None) -> None:
         if adopted is None or "put_down" not in adopted.note:
             self.observed(Phase.STARTING)
+        self.worker.notify_path()  # raises, if at all, while there is nothing to lose
         taken = adopted or self.worker.take_standby()
         self.process = process = taken or self._spawn()
         self.worker.life = self
@@ -130,8 +131,9 @@ class Life:
     def _go(self, process: Process) -> None:
         """Tell a standby who it is. Said again by a supervisor that does not know whether an earlier one did."""
         assert process.go_fd is not None
-        env = {"NINELIVES_NAME": self.worker.name, "NINELIVES_REPLICA": str(self.worker.replica)}
-        line = wire.encode_go(wire.Go(self.worker.name, self.worker.replica, self.worker.cpus(), env))
+        worker = self.worker
+        env = identity(self.spec, name=worker.name, replica=worker.replica, notify=worker.notify_path())
+        line = wire.encode_go(wire.Go(worker.name, worker.replica, worker.cpus(), env))
         self.host.ledger.flush()  # the note that it is ours comes before it runs
         with contextlib.suppress(OSError):  # it died waiting: its exit tells
             os.write(process.go_fd, line)

@@ -44,6 +44,16 @@ def cpus(spec: ChildSpec, replica: int) -> list[int] | None:
     return sorted(found)
 
 
+def identity(spec: ChildSpec, *, name: str, replica: int, notify: str | None) -> dict[str, str]:
+    """What its environment says of who it is, which a standby learns with its go; `notify`: where sd_notify may be said."""
+    said = {"NINELIVES_NAME": name, "NINELIVES_REPLICA": str(replica)}
+    if notify is not None:
+        said["NOTIFY_SOCKET"] = notify
+        if spec.beat_within is not None:
+            said["WATCHDOG_USEC"] = str(int(spec.beat_within * 1e6))
+    return said
+
+
 def order(
     spec: ChildSpec,
     *,
@@ -55,13 +65,9 @@ def order(
     notify: str | None,
 ) -> dict[str, Any]:
     """The fields of a `spawn` request that follow from the spec (docs/architecture.md, "Template protocol")."""
-    said = {"NINELIVES_NAME": name, "NINELIVES_REPLICA": str(replica), "NINELIVES_BEAT_FD": "3"}
+    said = {**identity(spec, name=name, replica=replica, notify=notify), "NINELIVES_BEAT_FD": "3"}
     if spec.beat_within is not None:
         said["NINELIVES_BEAT_WITHIN"] = str(spec.beat_within)
-        if notify is not None:
-            said["WATCHDOG_USEC"] = str(int(spec.beat_within * 1e6))
-    if notify is not None:
-        said["NOTIFY_SOCKET"] = notify
     return {
         "name": name,
         "spec": spec.name,

@@ -73,6 +73,7 @@ class Shelf:
     def keep(self, process: Process) -> None:
         """Watch over one that was spawned, by us or by an earlier supervisor."""
         self._standbys[process] = bool(process.note.get("prepared"))
+        self._loop.call_later(self.spec.ready_within, self._late, process)
         process.heard = lambda message: self._heard(process, message)
         process.exit.add_done_callback(lambda _: self._ended(process))
 
@@ -117,6 +118,12 @@ class Shelf:
             self._host.processes.unlisten(process)
             self._host.ledger.put(f"spawn/{process.spawn_id}", process.note)
             self._host.announce("standby.ready", worker=self.spec.name, spawn_id=process.spawn_id, pid=process.pid)
+
+    def _late(self, process: Process) -> None:
+        """It had as long to prepare as a worker has to get ready."""
+        if self._standbys.get(process) is False:
+            process.note["failed"] = f"not prepared within {self.spec.ready_within:g} s"
+            self._host.processes.signal_tree(process, signal.SIGKILL)
 
     def _ended(self, process: Process) -> None:
         if process not in self._standbys:

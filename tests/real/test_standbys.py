@@ -1,0 +1,71 @@
+"""Standbys of every kind on a real service: what they have done before the go, and what happens when they cannot."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tests.real.service import Service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOTIFIER = """
+import os, socket, time
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.sendto(f"READY=1\\nSTATUS={os.environ['NINELIVES_NAME']}".encode(), os.environ["NOTIFY_SOCKET"])
+time.sleep(1000)
+"""
+JOB = """
+import os, time
+def main(heart):
+    heart.ready()
+    while not heart.wait(0.02):
+        heart.beat()
+def prepare(heart):
+    if os.path.exists("hang"):
+        time.sleep(1000)
+    if os.path.exists("broken"):
+        raise RuntimeError("cannot prepare")
+"""
+
+
+def test_a_standby_that_speaks_sd_notify(tmp_path: Path) -> None:
+    """It learns with its go where to speak, and speaks as who it has become."""
+    (tmp_path / "notifier.py").write_text(NOTIFIER)
+    program = f'command = ["{sys.executable}", "{tmp_path}/notifier.py"]'
+    config = f'[workers.n]\n{program}\nready = "notify"\nreplicas = 2\nstandby = 1\n'
+    with Service(tmp_path, config) as service:
+        service.wait_for("supervisor.ready")
+        service.wait_for("standby.ready")
+        service.kill(service.pid("n-1"))
+        recovered = service.wait_for("worker.recovered", worker="n-1")
+        assert recovered["standby"] is True
+        assert service.wait_for("worker.ready", worker="n-1", count=2)["status"] == "n-1"
+
+
+def test_a_standby_takes_over_from_a_hung_worker(tmp_path: Path) -> None:
+    """A hang is an ending like any other: whoever waits on the shelf is there at once."""
+    config = '[workers.a]\ntarget = "job:main"\nbeat_within = "200ms"\nstandby = 1\n'
+    with Service(tmp_path, config, modules={"job": JOB}) as service:
+        waiting = service.wait_for("standby.ready")["pid"]
+        service.freeze(service.pid("a"))
+        recovered = service.wait_for("worker.recovered")
+        assert (recovered["pid"], recovered["standby"]) == (waiting, True)
+
+
+def test_a_standby_that_cannot_prepare(tmp_path: Path) -> None:
+    """It fails or hangs: told with its stack, tried again more and more slowly, and the worker lives on without."""
+    config = f'[workers.a]\ntarget = "job:main"\nstandby = 1\ncwd = "{tmp_path}"\nready_within = "500ms"\n'
+    with Service(tmp_path, config, modules={"job": JOB}) as service:
+        first = service.wait_for("standby.ready")["pid"]
+        (tmp_path / "broken").touch()
+        service.kill(first)
+        broken = service.wait_for("standby.ended", exit_code=1)
+        assert "RuntimeError: cannot prepare" in broken["stack"]
+        (tmp_path / "broken").unlink()
+        (tmp_path / "hang").touch()
+        assert "not prepared within 0.5 s" in service.wait_for("standby.ended", signal="SIGKILL", count=2)["why"]
+        (tmp_path / "hang").unlink()
+        service.wait_for("standby.ready", count=2)
+        assert not service.seen("worker.ended")
