@@ -86,7 +86,7 @@ class Aide:
         beat_r, beat_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.ledger.put(self.key, {"pid": None, "start": None, "ready": False}, [os.dup(ours.fileno()), os.dup(beat_r)])
-        argv = [sys.executable, *self.flags, "-c", boot(module, self.path), *arguments]
+        argv = [sys.executable, *self.flags, *boot(module, self.path), *arguments]
         fds = [null, os.dup(self.stdio[0]), os.dup(self.stdio[1]), theirs.detach(), beat_w, *more]
         self.ledger.ask({"op": "spawn", "key": self.key, "argv": argv, "env": env, "number": 0}, fds)
         self.started_at = time.monotonic()

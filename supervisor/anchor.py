@@ -32,22 +32,17 @@ TURNS_FAILED = 100  # in a row, after which going on makes no sense
 PACKET = 1 << 18
 BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
 
-# The repository or site-packages folder this very code was imported from: -S leaves it out of sys.path.
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
 
 
-def boot(module: str, path: tuple[str, ...] = ()) -> str:
-    """The program text that runs `main` of one of our modules, wherever the package is installed; `path` comes first.
-
-    Ours stands behind the standard library and before what is installed: there may be another version of us there.
-    """
-    ours = f"sys.path.insert(next((i for i, p in enumerate(sys.path) if p.endswith('-packages')), len(sys.path)), {ROOT!r})"
-    return f"import sys; {ours}; sys.path[:0] = {list(path)!r}; from {module} import main; sys.exit(main(sys.argv[1:]))"
+def boot(module: str, path: tuple[str, ...] = ()) -> list[str]:
+    """What follows `python` and its flags to run `main` of one of our modules; the folders of `path` come first there."""
+    return [BOOT, *(f"--path={folder}" for folder in path), module]
 
 
 def command(config: str, log_format: str, name: str) -> tuple[list[str], dict[str, str]]:
     """Argv and environment that turn a process into the anchor of `config`."""
-    argv = [sys.executable, "-S", "-s", "-P", "-c", boot("supervisor.anchor"), config, log_format, name]
+    argv = [sys.executable, "-S", "-s", "-P", *boot("supervisor.anchor"), config, log_format, name]
     return argv, dict(os.environ)
 
 
@@ -168,7 +163,7 @@ class Anchor:
         errors = os.memfd_create("errors") if role == "candidate" else None
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         said = errors if errors is not None else 2
-        argv = [sys.executable, "-s", "-P", "-c", boot("supervisor.daemon"), *self.argv]
+        argv = [sys.executable, "-s", "-P", *boot("supervisor.daemon"), *self.argv]
         try:
             pid = self.spawn(argv, dict(os.environ), [null, said, said, theirs.fileno()], 0)
         finally:

@@ -116,7 +116,7 @@ class Template(Aide):
         socket.send_fds(ours, [msgspec.json.encode(request)], fds)
         ours.close()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        argv = [sys.executable, *self.flags, "-c", boot("supervisor.template", self.path), "--once", *self.arguments()]
+        argv = [sys.executable, *self.flags, *boot("supervisor.template", self.path), "--once", *self.arguments()]
         env = {**self._env, **self.spec.env}
         given = [null, os.dup(fds[0]), os.dup(fds[1]), theirs.detach(), os.dup(fds[2])]
         for fd in fds:
