@@ -71,6 +71,7 @@ def test_what_a_worker_left_behind_is_swept(service: Service) -> None:
 def test_a_standby_takes_over_from_a_killed_worker(service: Service) -> None:
     """The pid of the standby is the worker's next."""
     standby = service.wait_for("standby.ready", worker="ticker")["pid"]
+    service.wait_for("worker.ready", worker="ticker")
     since = service.mark
     service.kill(service.pid("ticker"))
     assert service.wait_for("worker.ready", since=since, worker="ticker")["pid"] == standby
