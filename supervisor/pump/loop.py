@@ -105,8 +105,7 @@ class Pump:
         try:
             self._obey(json.loads(packet), fds, time.monotonic())
         except (ValueError, LookupError, TypeError, OSError) as error:
-            if select.select([], [2], [], 0)[1]:  # stderr may be the very pipe that nobody reads
-                os.write(2, f"pump: cannot do {packet[:200]!r}: {error!r}\n".encode())
+            complain(f"cannot do {packet[:200]!r}: {error!r}")
 
     def _obey(self, message: dict[str, Any], fds: list[int], now: float) -> None:
         kind = message["kind"]
@@ -141,3 +140,13 @@ class Pump:
         while self.journal.unsent and not self.outlet.sink.broken and (now := time.monotonic()) < deadline:
             select.select([], [STDOUT], [], 0.05)
             self.outlet.push(now)
+        left = self.journal.read(self.journal.sent, self.journal.head).count(b"\n") + self.journal.lost
+        if left:
+            complain(f"{left} log lines were not written: stdout took no more")
+
+
+def complain(text: str) -> None:
+    """Say it on stderr, unless that is the very pipe that nobody reads."""
+    if select.select([], [2], [], 0)[1]:
+        with contextlib.suppress(OSError):
+            os.write(2, f"pump: {text}\n".encode())

@@ -24,6 +24,7 @@ _GOOD = frozenset({"supervisor.ready", "worker.ready", "worker.recovered", "work
 _COLOURS = ("36", "32", "35", "34", "96", "92", "95", "94")
 _NARROW = 100  # columns; a terminal with fewer gets short times and names
 _STACK_LINES = 4
+_OURS = "supervisor/function.py"  # called every worker's function: says nothing
 _MOST = 8000  # bytes for one line: what one write can always take
 _LEVEL_AT = len('{"timestamp":"2026-01-01T00:00:00.000000Z","level":"')
 
@@ -158,7 +159,8 @@ def _stack(value: dict[str, Any]) -> list[str]:
     crashed = value.get("exit_kind") in ("killed", "dumped") and value.get("result") != "watchdog"
     if value.get("event") != "worker.hung" and not crashed:
         return []
-    return [line for line in str(value.get("stack") or "").splitlines() if line.startswith("  ")][:_STACK_LINES]
+    frames = [line for line in str(value.get("stack") or "").splitlines() if line.startswith("  ")]
+    return [line for line in frames if _OURS not in line][:_STACK_LINES]
 
 
 def _short(value: Any) -> str:

@@ -77,7 +77,11 @@ class Sink:
         while True:
             lines = journal.torn_rest() if journal.torn else journal.whole_lines(journal.sent, most)
             self.out = lines if journal.torn else self.render(lines)
-            if len(self.out) <= self.most or most <= 4096:
+            if len(self.out) <= self.most or lines.count(b"\n") == 1:
+                break
+            if most <= 4096:  # one line always fits
+                lines = lines[: lines.index(b"\n") + 1]
+                self.out = self.render(lines)
                 break
             most //= 2
         journal.batch, journal.size, journal.done = 0 if journal.torn else len(lines), len(self.out), 0
