@@ -150,7 +150,7 @@ class Anchor:
             high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
             for target, fd in enumerate(high):
                 os.dup2(fd, target)
-            os.closerange(len(fds), max(high, default=64) + 1)
+            os.closerange(len(fds), 1 << 30)  # what was received over a socket is not close-on-exec
             os.execve(argv[0], argv, env)  # noqa: S606
         except BaseException as error:  # noqa: BLE001 - the exit code tells the supervisor; nothing may return from here
             os.write(2, f"anchor: cannot start {argv[:1]}: {error}\n".encode())
