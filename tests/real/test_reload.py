@@ -194,8 +194,14 @@ def main(heart):
 """
 
 
+@pytest.fixture(autouse=True)
+def no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python itself takes a file of the same length and the same second for the one it has compiled."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 def _edit(tmp_path: Path, version: str) -> None:
-    # A file as long as before, and no bytecode to fall back on: only its date tells.
+    # A file as long as before: only its date tells.
     (tmp_path / "helper.py").write_text(f"VERSION = {version!r}\n")
 
 
