@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor import forensics
+from supervisor.notify import receive
 from supervisor.order import identity, order
 from supervisor.phase import Phase
 from supervisor.readiness import Readiness
@@ -87,6 +88,8 @@ class Life:
         if adopted is None or "put_down" not in adopted.note:
             self.observed(Phase.STARTING)
         self.worker.notify_path()  # raises, if at all, while there is nothing to lose
+        if adopted is None and self.worker.notify_socket is not None:
+            receive(self.worker.notify_socket)  # what an earlier life has left there
         taken = adopted or self.worker.take_standby()
         self.process = process = taken or self._spawn()
         self.worker.life = self
@@ -177,6 +180,10 @@ class Life:
             process.note["heart"] = message.fields["heart"]
         elif message.kind == "failed":
             process.note["failed"] = f"{message.fields['what']}: {message.fields['error']}"
+            self._note()
+        elif message.kind == "busy":
+            process.note["busy_until"] = message.fields["at"] + message.fields["for"]
+            self._note()
         if self.watch is not None:
             self.watch.heard(message)
         self.readiness.heard(message)
@@ -194,6 +201,12 @@ class Life:
             self.end(
                 Fault(Result.PROTOCOL, f"{self._violations} lines of nonsense on its pipe, the last: {violation.why}")
             )
+
+    def is_born(self) -> bool:
+        """Whether its hello was heard: until then whoever says that it is ready means somebody else."""
+        if self.process is not None and self.process.pid is None:
+            self.host.processes.drain(self.process)  # said long ago, perhaps, and waiting
+        return self.process is not None and self.process.pid is not None
 
     def ready(self) -> None:
         """It has shown that it is ready, the way its spec says."""
@@ -217,6 +230,7 @@ class Life:
             return
         self.watch = Watch(self.process, self.spec.beat_within, self._hung, self._starved)
         self.watch.status = self.readiness.status if self.readiness is not None else None
+        self.watch.busy_until = self.process.note.get("busy_until", 0.0)
         self.host.vigil.keep(self.watch)
 
     def _starved(self, silent: float, waited: float) -> None:

@@ -62,6 +62,8 @@ class Readiness:
         return False
 
     def _ready(self) -> None:
+        if not self._life.is_born():
+            return
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -100,6 +102,8 @@ class Readiness:
         """Ask until it says yes; go on asking where beats are wanted."""
         while True:
             no = await probe.ask(question, run=self._life.worker.run_probe)
+            if no is None and not self._life.is_born():
+                no = "somebody answers, but the worker is not born yet"
             if no is None:
                 self._ready()
                 if self._life.watch is None:

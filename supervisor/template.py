@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to understand
     kernel.name_process(f"template {options.name}")
     gc.disable()  # a collection would touch, and so copy, every page shared with the workers
-    _preload(options.preload)
+    _preload(options.preload, None if options.once else BEAT)  # once: the pipe is the worker's, and is to carry its words alone
     _freshness.note()
     birth.warm_up()
     if not options.once:
@@ -119,7 +119,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _preload(modules: list[str]) -> None:
+def _preload(modules: list[str], beat: int | None) -> None:
     began = time.monotonic()
     site.setquit()  # -S left out exit() and quit(), which people do call in functions
     for module in modules:
@@ -127,28 +127,30 @@ def _preload(modules: list[str]) -> None:
             importlib.import_module(module)
         except BaseException as error:  # noqa: BLE001 it is said; the worker can still import it itself
             _freshness.fail(module)
-            _say_failed(module, error)
+            _say_failed(module, error, beat)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or every worker would write it once more
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # a worker's prints show at once
     now = time.monotonic()
     took = round(now - began, 6)
-    _say(BEAT, wire.encode("ready", at=round(now, 6), took_s=took, modules=len(sys.modules)))
+    _say(beat, wire.encode("ready", at=round(now, 6), took_s=took, modules=len(sys.modules)))
 
 
-def _say_failed(module: str, error: BaseException) -> None:
+def _say_failed(module: str, error: BaseException, beat: int | None) -> None:
     trace = "".join(traceback.format_exception(error))
     print(f"template: preload of {module} failed\n{trace}", file=sys.stderr, flush=True)
     # On the pipe goes what fits beside the sentence: the end of the traceback, where the reason stands.
     fields = {"what": "preload", "module": module[:60], "error": f"{type(error).__name__}: {error}"[:80]}
     for tail in (trace[-200:], trace[-40:], ""):
         with contextlib.suppress(ValueError):
-            _say(BEAT, wire.encode("failed", **fields, traceback=tail))
+            _say(beat, wire.encode("failed", **fields, traceback=tail))
             return
 
 
-def _say(fd: int, line: bytes) -> None:
+def _say(fd: int | None, line: bytes) -> None:
+    if fd is None:
+        return
     with contextlib.suppress(OSError):  # a full or closed pipe: whoever held its other end has other worries
         os.write(fd, line)
 

@@ -292,8 +292,7 @@ def test_a_template_with_threads_refuses(folder: str) -> None:
             life = world.ask(target="odd:plain")
             assert "2 threads" in life.until("refused").fields["why"]
             assert life.next() is None
-    with World("threaded", "odd", path=(folder,), once=True) as world:
-        world.ready()
+    with World("threaded", "odd", path=(folder,), once=True) as world:  # which says nothing of itself
         life = world.ask(target="odd:plain")
         assert ended(life) == 0
         assert life.pid == world.pid
