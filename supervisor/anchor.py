@@ -9,6 +9,7 @@ The protocol is in docs/architecture.md.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -121,8 +122,6 @@ class Anchor:
         events_r, self.events_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.notes["events"] = (None, [events_r])
         with contextlib.suppress(OSError):  # an unprivileged user may have used up the pages for large pipes
-            import fcntl  # noqa: PLC0415
-
             fcntl.fcntl(self.events_w, fcntl.F_SETPIPE_SZ, 1 << 20)
         self.lines: deque[bytes] = deque()
         self.lines_bytes = self.lines_lost = 0
@@ -145,8 +144,6 @@ class Anchor:
                 signal.signal(name, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_NOFILE, self.files)
             # Out of the way first: a descriptor that is its own target or another's would be overwritten.
-            import fcntl  # noqa: PLC0415
-
             high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
             for target, fd in enumerate(high):
                 os.dup2(fd, target)
@@ -394,6 +391,9 @@ class Anchor:
         """The candidate becomes the supervisor."""
         self.active, self.candidate = self.candidate, None
         assert self.active is not None
+        if self.active.errors is not None:  # from here on it speaks on our own stderr
+            os.close(self.active.errors)
+            self.active.errors = None
         self.restart_at = None
         self.resumes += 1
         self.replay(self.active)
