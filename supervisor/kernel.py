@@ -149,6 +149,14 @@ def run_delay_s(pid: int) -> float | None:
     return None if spans is None else spans[1]
 
 
+def tee(source: int, target: int, size: int) -> int:
+    """Copy what waits in one pipe to another without taking it: the bytes copied, 0 at the end. Raises OSError."""
+    copied: int = _libc.tee(source, target, ctypes.c_size_t(size), 2)  # SPLICE_F_NONBLOCK
+    if copied < 0:
+        raise OSError(ctypes.get_errno(), "tee")
+    return copied
+
+
 def children(pid: int) -> list[int]:
     """The children of all threads of a process; empty if it is gone."""
     found: list[int] = []

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from supervisor import forensics
+from supervisor.death import Death, Fault, stillborn
 from supervisor.notify import receive
 from supervisor.order import identity, order
 from supervisor.phase import Phase
@@ -26,22 +25,12 @@ from workers import wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervisor.process import Exit, Orphan, Process
+    from supervisor.process import Exit, Process
     from supervisor.worker import Worker
 
 SPAWN_TRIES = 3  # times a spawn that never happened (its template died) is asked for again
-BORN_WITHIN = 5.0  # seconds a template may take over a spawn that is to be put down again
 VIOLATIONS_TOLD = 3  # a worker that talks nonsense is told of so often …
 VIOLATIONS_BORNE = 100  # … and put down after so many lines of it
-
-
-class Fault(NamedTuple):
-    """Why we end a life that has not ended by itself."""
-
-    result: Result
-    why: str
-    late_s: float = 0.0
-    state: str = ""
 
 
 class Life:
@@ -56,7 +45,6 @@ class Life:
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[Fault | None] = self._loop.create_future()
         self._violations = 0
-        self._orphans: list[Orphan] = []
 
     # -- the whole of it ----------------------------------------------------------------------------------------------
 
@@ -68,21 +56,22 @@ class Life:
             try:
                 self._begin(adopted)
             except OSError as error:
-                return self._stillborn(f"cannot be spawned: {error}")
+                return stillborn(self.worker.name, f"cannot be spawned: {error}")
             assert self.process is not None
             asked, fault = await self._until_over(self.process)
-            seen = await self._wind_up(self.process, asked=asked, fault=fault)
+            death = Death(self, self.process, asked=asked, fault=fault)
+            seen = await self._wind_up(death)
             adopted = None
             if seen.status is not None or asked or fault is not None:
-                return self._ending(self.process, seen, asked=asked, fault=fault)
+                return death.ending(seen)
             if self.process.refused:
                 self.host.processes.nursery.refuse(self.spec.template)
             if attempt < SPAWN_TRIES - 1:
                 self.host.processes.forget(self.process)
                 self._over = self._loop.create_future()
         assert self.process is not None
-        unborn = Fault(Result.RESOURCES, "its template died before it was born")
-        return self._ending(self.process, seen, asked=False, fault=unborn)
+        death.fault = Fault(Result.RESOURCES, "its template died before it was born")
+        return death.ending(seen)
 
     def _begin(self, adopted: Process | None) -> None:
         if adopted is None or "put_down" not in adopted.note:
@@ -160,6 +149,18 @@ class Life:
             self.end(None)  # on the way down nothing makes it ready any more
             return True, None
 
+    async def _wind_up(self, death: Death) -> Exit:
+        """Dead, reaped and swept when this returns; a cancellation waits until then."""
+        if self.readiness is not None:
+            self.readiness.close()
+        if self.watch is not None:
+            self.watch.active = False
+        work = self._loop.create_task(death.come())
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(work)
+        return work.result()
+
     # -- what it says -------------------------------------------------------------------------------------------------
 
     def _heard(self, message: wire.Message | wire.Violation) -> None:
@@ -176,14 +177,14 @@ class Life:
                 self._announce_spawned(
                     "exec" if self.spec.template in self.host.processes.nursery.refusing else self.spec.template
                 )
-                self._note()
+                self.write_down()
             process.note["heart"] = message.fields["heart"]
         elif message.kind == "failed":
             process.note["failed"] = f"{message.fields['what']}: {message.fields['error']}"
-            self._note()
+            self.write_down()
         elif message.kind == "busy":
             process.note["busy_until"] = message.fields["at"] + message.fields["for"]
-            self._note()
+            self.write_down()
         if self.watch is not None:
             self.watch.heard(message)
         self.readiness.heard(message)
@@ -191,7 +192,7 @@ class Life:
     def _violated(self, violation: wire.Violation) -> None:
         self._violations += 1
         if self._violations <= VIOLATIONS_TOLD:
-            self._say(
+            self.say(
                 "worker.protocol_violated",
                 why=violation.why,
                 sample=violation.sample.decode("utf-8", "backslashreplace"),
@@ -219,8 +220,8 @@ class Life:
         process.note["ready_at"] = now
         self.host.processes.unlisten(process)
         status = self.readiness.status if self.readiness else None
-        self._say("worker.ready", ready_s=round(now - process.note["began_at"], 6), status=status)
-        self._note()
+        self.say("worker.ready", ready_s=round(now - process.note["began_at"], 6), status=status)
+        self.write_down()
         self.observed(Phase.READY)
         self._watch()
         self.worker.refill()
@@ -234,142 +235,23 @@ class Life:
         self.host.vigil.keep(self.watch)
 
     def _starved(self, silent: float, waited: float) -> None:
-        self._say("worker.starved", silent_s=round(silent, 3), waited_s=round(waited, 3))
+        self.say("worker.starved", silent_s=round(silent, 3), waited_s=round(waited, 3))
 
     def _hung(self, why: str, late: float, state: str) -> None:
         self.end(Fault(Result.WATCHDOG, why, late, state))
 
-    # -- the end of it ------------------------------------------------------------------------------------------------
-
-    async def _wind_up(self, process: Process, *, asked: bool, fault: Fault | None) -> Exit:
-        """Dead, reaped and swept when this returns; a cancellation waits until then."""
-        if self.readiness is not None:
-            self.readiness.close()
-        if self.watch is not None:
-            self.watch.active = False
-        work = self._loop.create_task(self._put_down(process, asked=asked, fault=fault))
-        while not work.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(work)
-        return work.result()
-
-    async def _put_down(self, process: Process, *, asked: bool, fault: Fault | None) -> Exit:
-        if not process.exit.done():
-            if fault is not None:
-                await self._kill_faulty(process, fault)
-            elif asked:
-                await self._terminate(process)
-        seen = await process.exit
-        self._orphans = await self.host.processes.sweep(process)
-        return seen
-
-    async def _kill_faulty(self, process: Process, fault: Fault) -> None:
-        """A worker that hangs will not listen to TERM: its stacks are taken, then it is killed."""
-        known = "put_down" in process.note
-        stack = None if known or fault.state == "stopped" else await forensics.take_stacks(self.host.processes, process)
-        watch = self.watch
-        if fault.result is Result.WATCHDOG and not known:
-            self._say(
-                "worker.hung",
-                why=fault.why,
-                late_s=round(fault.late_s, 4),
-                state=fault.state,
-                stack=stack,
-                silent_s=round(time.monotonic() - watch.last, 3) if watch else None,
-                progress=watch.progress if watch else None,
-                status=watch.status if watch else None,
-            )
-        self._stopping(process, fault.why, fault)
-        await self._kill(process)
-
-    async def _terminate(self, process: Process) -> None:
-        """TERM to all of it, its grace, KILL to all of it."""
-        begun = process.note.get("put_down", {}).get("at", time.monotonic())
-        self._stopping(process, "asked", None)
-        left = max(0.0, begun + self.spec.grace - time.monotonic())
-        await self._born(process)
-        self.host.processes.signal_tree(process, signal.SIGTERM)
-        self.host.processes.signal_tree(process, signal.SIGCONT)  # a stopped process hears TERM only when continued
-        either: list[asyncio.Future[Any]] = [process.exit, self.worker.impatience()]
-        await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        if not process.exit.done():
-            self._say("worker.killed", grace_s=self.spec.grace)
-            await self._kill(process)
-
-    def _stopping(self, process: Process, reason: str, fault: Fault | None) -> None:
-        """Say and write down that we are at it, so that a next supervisor goes on from here."""
-        if "put_down" in process.note:
-            return
-        process.note["put_down"] = {"asked": fault is None, "fault": fault, "at": time.monotonic()}
-        self.observed(Phase.STOPPING)
-        self._say("worker.stopping", reason=reason)
-        self._note()
-
-    async def _kill(self, process: Process) -> None:
-        """KILL, until it is reaped."""
-        await self._born(process)
-        while not process.exit.done():
-            self.host.processes.signal_tree(process, signal.SIGKILL)
-            await asyncio.wait([process.exit], timeout=0.1)
-
-    async def _born(self, process: Process) -> None:
-        """Asked for and not born yet: wait for its hello. A template that does not get round to it is hung, and killed."""
-        deadline = self._loop.time() + BORN_WITHIN
-        while process.pid is None and not process.exit.done():
-            if self._loop.time() > deadline:
-                self.host.processes.nursery.kill(self.spec.template)
-                deadline += BORN_WITHIN
-            await asyncio.wait([process.exit], timeout=0.005)
-
-    def _ending(self, process: Process, seen: Exit, *, asked: bool, fault: Fault | None) -> Ending:
-        for orphan in self._orphans:
-            self._say("worker.orphan_swept", orphan_pid=orphan.pid, command=orphan.command)
-        note = process.note
-        ready_at = note.get("ready_at")
-        told = forensics.decode(seen.status) if seen.status is not None else None
-        failed = note.get("failed")
-        if fault is not None:
-            result = fault.result
-        elif told is None or (failed is not None and not failed.startswith("import")):
-            result = Result.SUCCESS if asked and told is None else Result.RESOURCES
-        else:
-            result = told.result
-        return Ending(
-            worker=self.worker.name,
-            spawn_id=process.spawn_id,
-            pid=process.pid,
-            result=result,
-            exit_kind=told.kind if told else None,
-            exit_code=told.code if told else None,
-            signal=told.signal if told else None,
-            asked=asked,
-            was_ready=ready_at is not None,
-            uptime_s=round(seen.at - note["began_at"], 6),
-            ready_s=round(seen.at - ready_at, 6) if ready_at is not None else 0.0,
-            ended_at=seen.at,
-            detect_s=round(fault.late_s if fault else time.monotonic() - seen.at, 6),
-            rusage=seen.rusage,
-            why=fault.why if fault else failed,
-            stack=forensics.stack(process),
-            exit_id=seen.id,
-        )
-
-    def _stillborn(self, why: str) -> Ending:
-        now = time.monotonic()
-        return Ending(
-            worker=self.worker.name, spawn_id=f"{self.worker.name}#0", result=Result.RESOURCES, ended_at=now, why=why
-        )
-
     # -- telling ------------------------------------------------------------------------------------------------------
 
     def _announce_spawned(self, source: str) -> None:
-        self._say("worker.spawned", **{"from": source})
+        self.say("worker.spawned", **{"from": source})
 
-    def _say(self, event: str, **fields: object) -> None:
+    def say(self, event: str, **fields: object) -> None:
+        """An event of this life."""
         process = self.process
         assert process is not None
         self.host.announce(event, worker=self.worker.name, spawn_id=process.spawn_id, pid=process.pid, **fields)
 
-    def _note(self) -> None:
+    def write_down(self) -> None:
+        """What the next supervisor must know of its process."""
         assert self.process is not None
         self.host.ledger.put(f"spawn/{self.process.spawn_id}", self.process.note)

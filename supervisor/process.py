@@ -56,6 +56,7 @@ class Process:
         self._unheard: list[Message | Violation] = []  # said before anybody listened
         self.refused = False
         self.at_end = False
+        self.handled = 0  # bytes at the front of its pipe that were told already, and are still there
         self.listening = False
 
     def __repr__(self) -> str:
@@ -70,6 +71,11 @@ class Process:
     def start(self) -> int | None:
         """Start time in ticks since boot, known after `hello`."""
         return self.note.get("start")
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody listens to what it says."""
+        return self._heard is not None
 
     @property
     def heard(self) -> Callable[[Message | Violation], None]:
@@ -105,6 +111,8 @@ class Processes:
         self.unborn: set[Process] = set()  # asked for, no hello yet
         self.known: Callable[[], Iterable[int | None]] = lambda: ()  # pids of our aides
         self._number = self._reserved = 0
+        self._scratch = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._to_consume: list[Process] = []
         self._scan: asyncio.Future[dict[int, list[kernel.Stat]]] | None = None
 
     # -- spawning -----------------------------------------------------------------------------------------------------
@@ -210,24 +218,52 @@ class Processes:
             self._loop.remove_reader(process.beat_fd)
 
     def drain(self, process: Process) -> int:
-        """Read what is there and tell it; how many bytes that was."""
+        """Tell what is new in its pipe; how many bytes that was.
+
+        What was told stays in the pipe until what follows from it is written down at the anchor: a supervisor that is
+        killed in between leaves it for the next.
+        """
+        if process.handled:
+            self._consume()
         if process.beat_fd < 0 or process.at_end:
             return 0
         try:
-            data = os.read(process.beat_fd, 65536)
+            size = kernel.tee(process.beat_fd, self._scratch[1], 65536)
         except BlockingIOError:
             return 0
-        if not data:
+        if not size:
             process.at_end = True
             self.unlisten(process)
             if process.pid is None:
                 self._never_born(process)
             return 0
+        data = os.read(self._scratch[0], size)[process.handled :]
+        if not data:
+            return 0
+        process.handled = size
+        if not self._to_consume:
+            self._loop.call_soon(self._consume)
+        self._to_consume.append(process)
         for message in process.decoder.feed(data):
             if isinstance(message, Message) and message.kind in ("hello", "refused"):
                 self._born_or_refused(process, message)
             process.heard(message)
         return len(data)
+
+    def _consume(self) -> None:
+        waiting, self._to_consume = self._to_consume, []
+        if waiting:
+            self.ledger.flush()
+        for process in waiting:
+            if process.beat_fd < 0 or not process.handled:
+                continue
+            if process.is_heard:
+                os.read(process.beat_fd, process.handled)
+                process.handled = 0
+            elif process.listening:  # heard soon, by a life that has not begun yet
+                self._to_consume.append(process)
+        if self._to_consume:
+            self._loop.call_later(0.001, self._consume)
 
     def _born_or_refused(self, process: Process, message: Message) -> None:
         if message.kind == "refused":
@@ -238,6 +274,7 @@ class Processes:
             self.unborn.discard(process)
             self.by_pid[pid] = process
             self.outlet.born(process.spawn_id, pid)
+            self.ledger.put(f"spawn/{process.spawn_id}", process.note)
 
     def _never_born(self, process: Process) -> None:
         """The end of its pipe without a hello: there never was such a process."""

@@ -221,6 +221,7 @@ class Takeover:
             worker = roster.worker(note["life"]) if "life" in note else None
             shelf = roster.shelves.get(note["standby"]) if "standby" in note else None
             if "probe" in note:
+                process.heard = lambda _message: None
                 processes.signal_tree(process, signal.SIGKILL)
                 service.host.bury_probe(process)
             elif worker is not None and worker.adopted is None:
@@ -246,6 +247,7 @@ class Takeover:
 
 async def put_down_stray(host: Host, process: Process) -> None:
     """A process whose worker is in no config any more: TERM, grace, KILL, swept and told of like any other."""
+    process.heard = lambda _message: None
     host.processes.signal_tree(process, signal.SIGTERM)
     await asyncio.wait([process.exit], timeout=STRAY_GRACE)
     while not process.exit.done():

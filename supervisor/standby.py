@@ -111,7 +111,7 @@ class Shelf:
                 self._host.processes.signal_tree(process, signal.SIGKILL)
         elif message.kind == "failed":
             process.note["failed"] = f"{message.fields['what']}: {message.fields['error']}"
-        elif message.kind == "prepared":
+        elif message.kind == "prepared" and not self._standbys[process]:
             self._standbys[process] = True
             self._failures = 0
             process.note["prepared"] = True

@@ -148,6 +148,7 @@ class Worker:
         process = processes.spawn(
             self.name, request, spec.template, label, {"probe": self.name, "began_at": time.monotonic()}
         )
+        process.heard = lambda _message: None
         try:
             seen = await asyncio.shield(process.exit)
         finally:

@@ -155,9 +155,17 @@ class Service:
 
     def wait_for(self, event: str, *, since: int = 0, timeout: float = PATIENCE, count: int = 1, **fields: Any) -> Event:
         """The `count`-th such event, as soon as it is there."""
+        found: list[Event] = []
+        looked = since
+
+        def look() -> bool:
+            nonlocal looked
+            found.extend(self.seen(event, since=looked, **fields))
+            looked = len(self.events)
+            return self._silent or len(found) >= count
+
         with self._news:
-            self._news.wait_for(lambda: self._silent or len(self.seen(event, since=since, **fields)) >= count, timeout)
-            found = self.seen(event, since=since, **fields)
+            self._news.wait_for(look, timeout)
         assert len(found) >= count, f"no {event} {fields or ''} within {timeout} s (got {len(found)} of {count})"
         return found[count - 1]
 

@@ -1,0 +1,89 @@
+"""Thousands of restarts in a row leave nothing behind: no descriptor, thread, zombie, memfd or note, and no memory.
+
+NINELIVES_RESTARTS says how many (1,000 unless it is set; CI sets 10,000).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from supervisor import kernel
+from tests.real.service import Service, is_alive, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RESTARTS = int(os.environ.get("NINELIVES_RESTARTS", "1000"))
+WARM_UP = 300  # restarts after which caches and pools are filled
+GROWTH = 2 << 20  # bytes
+CONFIG = """
+[supervisor]
+recent = "64K"  # the pump keeps so much of the log: full before we look
+
+[workers.mayfly]
+target = "mayfly:main"
+replicas = 4
+max_failures = 1000000
+backoff = { first = "0s", initial = "0s", max = "0s", jitter = "0s" }
+"""
+MAYFLY = """
+def main(heart):
+    heart.ready()
+"""
+
+
+class Footprint(NamedTuple):
+    """What a process holds."""
+
+    fds: int
+    memfds: int
+    threads: int
+    rss_bytes: int
+
+
+def footprint(pid: int) -> Footprint:
+    links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    now = kernel.stat(pid)
+    assert now is not None
+    return Footprint(len(links), sum("memfd" in link for link in links), len(os.listdir(f"/proc/{pid}/task")), now.rss_bytes)
+
+
+def footprints(service: Service) -> dict[str, Footprint]:
+    """Of everything that is not a worker, at a moment at which there is no worker."""
+    pids = {"anchor": service.anchor, "supervisor": service.supervisor, "pump": service.pump, "template": service.template()}
+    return {role: footprint(pid) for role, pid in pids.items()}
+
+
+def at_rest(service: Service) -> dict[str, Footprint]:
+    """Stop the workers, and look when nothing changes any more: pipes are drained, connections closed, notes dropped."""
+    service.ask("stop", workers=["mayfly"])
+    until(lambda: len(service.children()) == 3, "only supervisor, pump and template are left")
+    before, now = None, footprints(service)
+    while [each[:3] for each in now.values()] != before:
+        before = [each[:3] for each in now.values()]
+        time.sleep(0.2)  # it is a silence that is waited for
+        now = footprints(service)
+    return now
+
+
+@pytest.mark.timeout(300)
+def test_nothing_grows_with_the_number_of_restarts(tmp_path: Path) -> None:
+    """The same processes hold as much after all of them as after the first few."""
+    with Service(tmp_path, CONFIG, modules={"mayfly": MAYFLY}) as service:
+        service.wait_for("worker.ended", count=WARM_UP)
+        before = at_rest(service)
+        service.ask("start", workers=["mayfly"], wait=False)
+        since, began = service.mark, time.monotonic()
+        service.wait_for("worker.ended", since=since, count=RESTARTS, timeout=250)
+        print(f"{RESTARTS} restarts at {RESTARTS / (time.monotonic() - began):.0f}/s")
+        after = at_rest(service)
+        for role, was in before.items():
+            print(f"{role}: {was} -> {after[role]}")
+            assert after[role][:3] <= was[:3], f"{role}: descriptors, memfds, threads {was[:3]} -> {after[role][:3]}"
+            grown = after[role].rss_bytes - was.rss_bytes
+            assert grown < GROWTH, f"{role}: {grown >> 10} KiB more after {RESTARTS} restarts"
+        assert not [pid for pid in kernel.children(service.anchor) if not is_alive(pid)], "no zombies"
