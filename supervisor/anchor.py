@@ -210,7 +210,9 @@ class Anchor:
             head, _, raw = data.partition(b"\n")
             packet = json.loads(head)
             if flags & socket.MSG_CTRUNC:
-                packet = {"op": "truncated", "was": packet.get("op")}
+                for fd in fds:
+                    os.close(fd)
+                packet, fds = truncated(packet), []
             self.obey(who, packet, raw, fds)
 
     def obey(self, who: Supervisor, packet: dict[str, Any], raw: bytes, fds: list[int]) -> None:  # noqa: C901, PLR0912 - a table
@@ -497,6 +499,14 @@ class Anchor:
                         who.link.flush()
                     if event & (select.POLLIN | select.POLLHUP):
                         self.hear(who)
+
+
+def truncated(packet: dict[str, Any]) -> dict[str, Any]:
+    """What is left of a packet whose descriptors we had no room for: a commit keeps all that needs none."""
+    if packet["op"] != "commit":
+        return {"op": "truncated", "was": packet["op"]}
+    lost = dict(packet.get("fds", ()))
+    return {**packet, "put": {key: note for key, note in packet.get("put", {}).items() if key not in lost}, "fds": []}
 
 
 def describe(status: int) -> str:
