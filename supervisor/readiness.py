@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from supervisor import notify, probe
+from supervisor.death import Fault
 from supervisor.spec import Probe, Ready, Result
 
 if TYPE_CHECKING:
@@ -70,8 +71,6 @@ class Readiness:
         self._life.ready()
 
     def _late(self) -> None:
-        from supervisor.life import Fault  # noqa: PLC0415 - life is made of readiness, not the other way round
-
         self._life.end(Fault(Result.TIMEOUT, f"not ready within {self._spec.ready_within:g} s"))
 
     def _extend(self, seconds: float) -> None:
