@@ -8,6 +8,8 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from supervisor.cli import client
 from tests.real.service import Service, is_alive, until
 
@@ -61,6 +63,7 @@ args = { lines_every = 100000 }
 """
 
 
+@pytest.mark.timeout(120)
 def test_the_books_balance_after_forty_kills(tmp_path: Path) -> None:
     """Each spawn ends exactly once or is alive; no two lives of a worker overlap; no seq is missing; no process is unknown."""
     dice = random.Random(SEED)
@@ -74,8 +77,9 @@ def test_the_books_balance_after_forty_kills(tmp_path: Path) -> None:
             service.kill(service.supervisor, number=signal.SIGKILL)
             away.append(service.wait_for("supervisor.resumed", since=since)["away_s"])
         print(f"away_s of {KILLS}: median {sorted(away)[KILLS // 2]:.3f}, most {max(away):.3f}")
-        service.ask("start", workers=["moved"])
+        service.ask("start", workers=["moved"], wait=False)
         service.ask("stop", workers=["restless", "pair"])
+        until(lambda: service.worker("moved")["phase"] == "ready", "the worker that was moved about is up")
         alive = {row["worker"]: row for row in service.status()["workers"] if row["pid"] is not None}
         assert set(alive) == {"steady", "moved"}
         assert len(service.seen("worker.spawned", worker="steady")) == 1
