@@ -24,6 +24,7 @@ from supervisor.entrance import Entrance, NameTaken
 from supervisor.ledger import Ledger
 from supervisor.log import Log
 from supervisor.place import PlaceError
+from supervisor.requests import ControlError
 from supervisor.resume import Takeover
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Supervisor:
     async def reload(self) -> None:
         """What SIGHUP asks for; a bad config is an event."""
         assert self.service is not None
-        with contextlib.suppress(Exception):  # the event tells, and there is no client to answer
+        with contextlib.suppress(ControlError):  # the event tells, and there is no client to answer
             await self.service.reload(diff=False)
 
     def anchor_lost(self) -> None:
@@ -219,12 +220,7 @@ class Supervisor:
             processes.nursery.retire(name)
         self.log.announce("supervisor.stopped", code=code, took_s=round(time.monotonic() - began, 3))
         await self.ledger.sync()
-        pump = processes.outlet
-        ended: asyncio.Future[None] = self.loop.create_future()
-        pump.ended = lambda _aide, _packet: None if ended.done() else ended.set_result(None)
-        pump.finish()
-        if pump.pid is not None:
-            await asyncio.wait([ended], timeout=PUMP_WITHIN)
+        await processes.outlet.finish(PUMP_WITHIN)
         self.entrance.remove()
         ticker.cancel()
 

@@ -6,6 +6,7 @@ again; a pump that knows one already ignores that.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -153,11 +154,23 @@ class Outlet(Aide):
             return
         self.channel.send(msgspec.json.encode({"kind": "follow", "filter": wanted, "follow": follow}), [fd])
 
-    def finish(self) -> None:
-        """Write out everything, then end."""
+    async def finish(self, within: float) -> None:
+        """Have everything written out and the pump ended, in so many seconds; one that dies over it is replaced."""
         self.wanted = False
-        if self.channel is not None:
-            self.channel.send(msgspec.json.encode({"kind": "stop"}))
+        if self._restart is not None:
+            self._restart.cancel()
+        deadline = self._loop.time() + within
+        status: int | None = None
+        self.ended = lambda _aide, packet: ended.set_result(packet.get("status"))
+        while status != 0 and self._loop.time() < deadline:
+            ended: asyncio.Future[int | None] = self._loop.create_future()
+            if self.channel is None:
+                super().start()
+                await asyncio.gather(*(self._tell_again(spawn_id) for spawn_id in list(self.outputs)))
+            if self.channel is not None:
+                self.channel.send(msgspec.json.encode({"kind": "stop"}))
+            await asyncio.wait([ended], timeout=deadline - self._loop.time())
+            status = ended.result() if ended.done() else None
 
     def is_hung(self) -> bool:
         """Whether it has been silent too long."""

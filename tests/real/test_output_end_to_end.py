@@ -61,6 +61,21 @@ def test_kill_9_of_the_pump_loses_and_doubles_nothing(tmp_path: Path) -> None:
         assert numbers == list(range(len(numbers)))
 
 
+def test_a_pump_killed_while_the_service_stops_is_missed_by_nobody(tmp_path: Path) -> None:
+    """What was still in pipes is written by one more pump: the last line of the log is the service's own last."""
+    path = tmp_path / "log"
+    out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+    with Elsewhere(tmp_path, STEADY, out) as service:
+        for _ in range(4):  # the next one is not started at once
+            service.kill(service.pump)
+        assert service.stop() == 0
+    os.close(out)
+    lines = parsed(path.read_bytes())
+    assert_told_once(lines)
+    assert lines[-1]["event"] == "supervisor.stopped"
+    assert [line["event"] for line in lines].count("worker.ended") == 1
+
+
 def test_a_frozen_pump_is_replaced(tmp_path: Path) -> None:
     """SIGSTOP: another one goes on; supervision does not wait for it, and nothing is lost or doubled."""
     path = tmp_path / "log"
