@@ -20,7 +20,8 @@ from supervisor.nursery import Nursery, Template
 from supervisor.order import environment
 from supervisor.outlet import STORE, Outlet
 from supervisor.process import Processes
-from supervisor.service import Service, template_spec
+from supervisor.renewal import template_spec
+from supervisor.service import Service
 from supervisor.spec import Config
 from supervisor.vigil import Vigil
 

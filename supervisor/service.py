@@ -20,22 +20,21 @@ from supervisor.book import Book
 from supervisor.config import BadConfig
 from supervisor.gate import Gate
 from supervisor.group import everyone
-from supervisor.nursery import BARE
 from supervisor.plan import difference
 from supervisor.refit import Refit, Tasks
+from supervisor.renewal import Renewal
 from supervisor.requests import Failed, Refused, suggestion
 from supervisor.roster import Roster
-from supervisor.spec import Strategy, TemplateSpec, Verdict
+from supervisor.spec import Strategy, Verdict
 from supervisor.wishes import Wishes
 from supervisor.world import World
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine
 
     from supervisor.account import Account
     from supervisor.host import Host
-    from supervisor.keeper import Keeper
     from supervisor.log import Log
     from supervisor.spec import Config
 
@@ -52,7 +51,8 @@ class Service:
         self.started_at = time.monotonic()
         self.roster = Roster(host, config, remembered)
         self.refit = Refit(self.roster)
-        self.wishes = Wishes(self.roster, self._renew)
+        self.renewal = Renewal(host.processes.nursery, self.roster)
+        self.wishes = Wishes(self.roster, self.renewal.renew)
         self.gate = Gate(self.roster.homes, config.starting_at_once)
         book = Book(host.ledger, log, self.roster.worker, self._changed)
         self.world = World(book, self.gate, self._finished)
@@ -74,7 +74,7 @@ class Service:
     def run(self, counts: dict[str, int]) -> None:
         """Start (or go on with) everything."""
         self.roster.build(self.world, counts)
-        self.ensure_templates(self.config)
+        self.renewal.ensure(self.config)
 
     def begin(self) -> None:
         """Let the keepers keep; what runs already is adopted in the first turn."""
@@ -83,11 +83,6 @@ class Service:
         for shelf in self.roster.shelves.values():
             shelf.fill(0.1)
         self.herald.changed()
-
-    def ensure_templates(self, config: Config) -> None:
-        """Those that a worker of the config uses, and the bare one."""
-        for name in used_templates(config):
-            self.host.processes.nursery.ensure(template_spec(config, name))
 
     def _top_ended(self, task: asyncio.Task[Any]) -> None:
         if task.cancelled() or self.over.done():
@@ -224,7 +219,7 @@ class Service:
                 raise Failed("\n".join(["the config is bad, the old one stays:", *problems])) from error
             new = msgspec.structs.replace(new, name=self.config.name)  # `--name` outranks the file's
             plan = difference(self.config, new)
-            stale = await self._stale_templates()
+            stale = await self.renewal.stale()
             changes = "\n".join(
                 [str(plan), *(f"~ template {name} is rebuilt: {why}" for name, why in stale.items())]
             )
@@ -244,16 +239,14 @@ class Service:
         keep = msgspec.structs.replace(new, recent=self.config.recent)
         self.note_config(keep)
         self.host.path = keep.path
-        nursery = self.host.processes.nursery
-        for name in rebuilt & set(nursery.templates):
-            nursery.rebuild(template_spec(keep, name))
-            self._renew_shelves(name)
-        self.ensure_templates(keep)
+        if keep.path != self.config.path:
+            rebuilt |= set(keep.templates)  # they import from there
+        self.renewal.rebuild(rebuilt, keep)
+        self.renewal.ensure(keep)
         tasks = self.refit.follow(keep)
         self.host.ledger.put("counts", self.roster.counts)
         self.gate.resize(keep.starting_at_once)
-        for name in set(nursery.templates) - used_templates(keep):
-            nursery.retire(name)
+        self.renewal.retire_unused(keep)
         self.adopt_access(keep)
         return tasks
 
@@ -262,26 +255,6 @@ class Service:
         fd = os.memfd_create("config")
         os.write(fd, msgspec.json.encode(config))
         self.host.ledger.put("config", {"source": config.source}, [fd])
-
-    async def _stale_templates(self) -> dict[str, str]:
-        templates = self.host.processes.nursery.templates
-        found = await asyncio.gather(*(template.stale() for template in templates.values()))
-        return {name: path for name, path in zip(templates, found, strict=True) if path is not None}
-
-    async def _renew(self, meant: Iterable[Keeper]) -> None:
-        """Templates whose files have changed, and every standby: an operator's restart means the code as it is now."""
-        specs = {worker.spec.name: worker.spec for each in everyone(meant) if (worker := self.roster.worker(each.name))}
-        for name in set(await self._stale_templates()) & {spec.template for spec in specs.values()}:
-            self.host.processes.nursery.rebuild(template_spec(self.config, name))
-            self._renew_shelves(name)
-        for name, spec in specs.items():
-            if spec.standby:
-                self.roster.renew_shelf(name)
-
-    def _renew_shelves(self, template: str) -> None:
-        for name, shelf in self.roster.shelves.items():
-            if shelf.spec.template == template:
-                self.roster.renew_shelf(name)
 
     async def upgrade(self) -> dict[str, Any]:
         """New code takes over; we answer before we leave."""
@@ -312,13 +285,3 @@ class Service:
     async def follow(self, sock: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
         """Give a client to the pump."""
         self.host.processes.outlet.follow(sock, wanted, follow=follow)
-
-
-def used_templates(config: Config) -> set[str]:
-    """The templates that workers of the config are forked from, and the bare one."""
-    return {spec.template for spec in config.workers.values()} | {BARE}
-
-
-def template_spec(config: Config, name: str) -> TemplateSpec:
-    """The spec of a template; the bare one need not be in the config."""
-    return config.templates.get(name) or TemplateSpec(name=name)

@@ -30,6 +30,7 @@ class Shelf:
         self._host, self.spec = host, spec
         self._loop = asyncio.get_running_loop()
         self._standbys: dict[Process, bool] = {}  # -> has it said `prepared`?
+        self._dismissed: set[Process] = set()  # not wanted any more, and not dead yet
         self._failures = 0
         self._refill: asyncio.TimerHandle | None = None
         self._closed = False
@@ -38,10 +39,12 @@ class Shelf:
     @property
     def prepared(self) -> int:
         """How many could take over now."""
-        return sum(self._standbys.values())
+        return sum(ready for process, ready in self._standbys.items() if process not in self._dismissed)
 
     def fill(self, after: float = REFILL_AFTER) -> None:
-        """Have as many as the spec says, soon."""
+        """Have as many as the spec says, soon; no more than that, now."""
+        for process in list(self._standbys)[self.spec.standby :]:
+            self._dismiss(process)
         if self._refill is None and not self._closed and len(self._standbys) < self.spec.standby:
             self._refill = self._loop.call_later(after, self._spawn_one)
 
@@ -80,7 +83,7 @@ class Shelf:
     def take(self) -> Process | None:
         """One that is ready to go, which is no longer a standby; None if there is none."""
         for process, prepared in self._standbys.items():
-            if prepared and not process.exit.done():
+            if prepared and process not in self._dismissed and not process.exit.done():
                 del self._standbys[process]
                 return process
         return None
@@ -91,8 +94,12 @@ class Shelf:
         if self._refill is not None:
             self._refill.cancel()
             self._refill = None
-        for process in list(self._standbys):
-            self._host.processes.signal_tree(process, signal.SIGKILL)
+        for process in self._standbys:
+            self._dismiss(process)
+
+    def _dismiss(self, process: Process) -> None:
+        self._dismissed.add(process)
+        self._host.processes.signal_tree(process, signal.SIGKILL)  # one that is not born yet hears it with its hello
 
     async def closed(self) -> None:
         """Wait until none of them is left."""
@@ -107,8 +114,8 @@ class Shelf:
             return
         if message.kind == "hello":
             process.note["heart"] = message.fields["heart"]
-            if self._closed:  # it was born after it was put down
-                self._host.processes.signal_tree(process, signal.SIGKILL)
+            if process in self._dismissed:
+                self._dismiss(process)
         elif message.kind == "failed":
             process.note["failed"] = f"{message.fields['what']}: {message.fields['error']}"
         elif message.kind == "prepared" and not self._standbys[process]:
@@ -136,7 +143,7 @@ class Shelf:
         del self._standbys[process]
         seen = process.exit.result()
         await self._host.processes.sweep(process)
-        if seen.status is not None and not self._closed:
+        if seen.status is not None and process not in self._dismissed:
             told = forensics.decode(seen.status)
             self._host.announce(
                 "standby.ended",
@@ -156,7 +163,11 @@ class Shelf:
         if seen.id is not None:
             self._host.ledger.ack(seen.id)
         self._host.processes.forget(process)
-        self._later()
+        if process in self._dismissed:
+            self._dismissed.discard(process)
+            self.fill()  # it may have been one too many when it was dismissed, and missing now
+        else:
+            self._later()
 
     def _later(self) -> None:
         self._failures += 1

@@ -69,3 +69,22 @@ def test_a_standby_that_cannot_prepare(tmp_path: Path) -> None:
         (tmp_path / "hang").unlink()
         service.wait_for("standby.ready", count=2)
         assert not service.seen("worker.ended")
+
+
+def has_standbys(service: Service, count: int) -> None:
+    service.until(lambda: service.worker("a")["standbys"] == count, f"{count} standbys")
+    service.until(lambda: len(service.children("a")) == count + 1, "and no more processes than that")
+
+
+def test_as_many_as_the_config_says(tmp_path: Path) -> None:
+    """More or fewer after a reload, without a restart of anybody and without a fuss."""
+    config = '[workers.a]\ntarget = "job:main"\nstandby = {}\n'
+    with Service(tmp_path, config.format(1), modules={"job": JOB}) as service:
+        service.wait_for("standby.ready")
+        pid = service.pid("a")
+        for count in (3, 1, 0, 2):
+            service.config.write_text(config.format(count))
+            service.ask("reload", diff=False)
+            has_standbys(service, count)
+        assert service.pid("a") == pid
+        assert not service.seen("standby.ended")
