@@ -1,6 +1,6 @@
 """The README's picture: the demo in a terminal, workers killed, everybody back. Needs tmux; writes docs/demo.svg.
 
-    python bench/screenshot.py
+python bench/screenshot.py
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def main() -> int:
             subprocess.run(["tmux", "-L", "ninelives-shot", "kill-server"], check=False, capture_output=True)
     console = Console(record=True, width=SIZE[0], file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True)  # noqa: SIM115
     console.print(picture)
-    console.save_svg(os.path.join(ROOT, "docs", "demo.svg"), title="ninelives run config/demo.toml  (kill -9 server, cruncher-0, parser, the supervisor, ticker)")
+    console.save_svg(
+        os.path.join(ROOT, "docs", "demo.svg"),
+        title="ninelives run config/demo.toml  (kill -9 server, cruncher-0, parser, the supervisor, ticker)",
+    )
     return 0
 
 
