@@ -1,6 +1,6 @@
 """The README's picture: the demo in a terminal, workers killed, everybody back. Needs tmux; writes docs/demo.svg.
 
-python bench/screenshot.py
+    python bench/screenshot.py
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def main() -> int:
             os.kill(status(env)["supervisor"]["pid"], signal.SIGKILL)
             time.sleep(1.5)
             kill(env, "ticker")
-            picture = Text.from_ansi(tmux("capture-pane", "-e", "-p", "-t", "shot"))
+            # The default colour is lost in SVG, and the spaces before its text with it: white instead.
+            picture = Text.from_ansi(tmux("capture-pane", "-e", "-p", "-t", "shot").replace("\x1b[39m", "\x1b[37m"))
         finally:
             tmux("send-keys", "-t", "shot", "C-c")
             time.sleep(1.5)
