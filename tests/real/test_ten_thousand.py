@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESTARTS = int(os.environ.get("NINELIVES_RESTARTS", "1000"))
-WARM_UP = 300  # restarts after which caches and pools are filled
+WARM_UP = 1000  # restarts after which the ring of the log, caches and pools are filled
 GROWTH = 2 << 20  # bytes
 CONFIG = """
 [supervisor]
@@ -74,7 +74,7 @@ def at_rest(service: Service) -> dict[str, Footprint]:
 def test_nothing_grows_with_the_number_of_restarts(tmp_path: Path) -> None:
     """The same processes hold as much after all of them as after the first few."""
     with Service(tmp_path, CONFIG, modules={"mayfly": MAYFLY}) as service:
-        service.wait_for("worker.ended", count=WARM_UP)
+        service.wait_for("worker.ended", count=WARM_UP, timeout=60)
         before = at_rest(service)
         service.ask("start", workers=["mayfly"], wait=False)
         since, began = service.mark, time.monotonic()
