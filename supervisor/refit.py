@@ -44,6 +44,9 @@ class Refit:
         roster = self._roster
         spec = roster.config.workers[name]
         here = self._here(name)
+        if not here:  # all are on the way out, and come again as many as this
+            roster.counts[name] = count
+            return []
         home = roster.home_of(here[0])
         at = home.members.index(here[-1]) + 1
         roster.counts[name] = count
@@ -180,7 +183,9 @@ class Refit:
         below = list(everyone([keeper]))
         await self._roster.home_of(keeper).shrink(keeper)
         for each in below:
-            del self._leaving[each.name]
+            # Not if its group has followed it on the way out: the name is free only when both have gone.
+            if self._leaving.get(each.name) is asyncio.current_task():
+                del self._leaving[each.name]
             self._roster.forget(each)
 
     def _when_gone(self, wanted: Iterable[str], make: Callable[[], None]) -> Tasks:

@@ -120,8 +120,9 @@ class Roster:
     def forget(self, keeper: Keeper) -> None:
         """It is gone for good."""
         home = self.keepers if keeper.kind == "worker" else self.groups
-        home.pop(keeper.name, None)
-        self._host.ledger.drop(f"{keeper.kind}/{keeper.name}")
+        if home.get(keeper.name) is keeper:
+            del home[keeper.name]
+            self._host.ledger.drop(f"{keeper.kind}/{keeper.name}")
         if isinstance(keeper.child, Worker):
             keeper.child.close()
 

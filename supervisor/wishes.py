@@ -45,6 +45,8 @@ class Wishes:
             matching = known.get(pattern) or [
                 keeper for name, keeper in roster.keepers.items() if fnmatch.fnmatchcase(name, pattern)
             ]
+            if not matching and pattern in known:
+                raise Refused(f"{pattern} is still on its way after a reload")
             if not matching:
                 raise Refused(f"no worker or group is called {pattern!r}{suggestion(pattern, known)}")
             found.update((keeper.name, keeper) for keeper in matching)

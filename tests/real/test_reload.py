@@ -166,6 +166,26 @@ def test_a_slow_stop_holds_up_only_who_wants_the_same_name(tmp_path: Path) -> No
         assert service.pid("going") != pid
 
 
+def test_a_name_is_free_only_when_all_that_had_it_are_dead(tmp_path: Path) -> None:
+    """A member on its way out, then its group on its way out, then both wanted again: one life at a time."""
+    group = "\n[groups.g]\nmembers = [{}]\n"
+    both, one = group.format('"still", "going"'), group.format('"still"')
+    stubborn = 'target = "stubborn:main"\ngrace = "700ms"\n'
+    slow = config(going=stubborn, still=stubborn)
+    with Service(tmp_path, slow + both, modules={"job": LOOP, "stubborn": STUBBORN}) as service:
+        service.wait_for("supervisor.ready")
+        for text in (config(going="", still=stubborn) + one, config(going="", still=""), slow + both):
+            since = service.mark
+            service.config.write_text(text)
+            os.kill(service.anchor, signal.SIGHUP)
+            service.wait_for("supervisor.reloaded", since=since)
+        for name in ("still", "going"):
+            ended = service.wait_for("worker.ended", worker=name)
+            assert service.wait_for("worker.spawned", worker=name, count=2)["seq"] > ended["seq"]
+            service.wait_for("worker.ready", worker=name, count=2)
+        assert {rows(service)[name]["group"] for name in ("still", "going")} == {"g"}
+
+
 def test_a_worker_may_move_between_groups(tmp_path: Path) -> None:
     """In, out and across: it is started anew in its new place, and never lives twice at once."""
     names = '"still", "changing", "going"'
