@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 RESTARTS = int(os.environ.get("NINELIVES_RESTARTS", "1000"))
 WARM_UP = 1000  # restarts after which the ring of the log, caches and pools are filled
-GROWTH = 2 << 20  # bytes
+GROWTH = {"anchor": 2 << 20, "supervisor": 2 << 20, "template": 2 << 20, "pump": 5 << 20}
+"""Bytes. The pump keeps the last words of a worker for a while, and so many pages more the more of them die in that while."""
 CONFIG = """
 [supervisor]
 recent = "64K"  # the pump keeps so much of the log: full before we look
@@ -85,5 +86,5 @@ def test_nothing_grows_with_the_number_of_restarts(tmp_path: Path) -> None:
             print(f"{role}: {was} -> {after[role]}")
             assert after[role][:3] <= was[:3], f"{role}: descriptors, memfds, threads {was[:3]} -> {after[role][:3]}"
             grown = after[role].rss_bytes - was.rss_bytes
-            assert grown < GROWTH, f"{role}: {grown >> 10} KiB more after {RESTARTS} restarts"
+            assert grown < GROWTH[role], f"{role}: {grown >> 10} KiB more after {RESTARTS} restarts"
         assert not [pid for pid in kernel.children(service.anchor) if not is_alive(pid)], "no zombies"
