@@ -40,6 +40,8 @@ KINDS: dict[str, Kind] = {
     "hang-late": Kind("hang: deadline to the decision, 500 workers beating", "ms", 50.0),
     "hang-begins": Kind("hang: deadline (by the worker's clock) to stacks taken and told", "ms"),
     "output": Kind("worker output, lines of 100 bytes through the whole service", "lines/s", 300_000, more_is_better=True),
+    "pump": Kind("the pump alone, to a pipe with a reader", "lines/s", more_is_better=True),
+    "pump-cpu": Kind("… in a second of the pump's own CPU", "lines/s", more_is_better=True),
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ if ROOT not in sys.path:
 sys.path[:] = [path for path in sys.path if path != os.path.join(ROOT, "bench")]
 
 from bench import peers, plot, report  # noqa: E402 as a script this file finds the rest only now
-from bench.figures import QUICK, Effort, fleet, hang, kill, memory, output  # noqa: E402
+from bench.figures import QUICK, Effort, fleet, hang, kill, memory, output, pump  # noqa: E402
 from supervisor import kernel  # noqa: E402
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ FIGURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "memory": memory.ten,
     "hang": hang.hang,
     "output": output.output,
+    "pump": pump.pump,
 }
 
 

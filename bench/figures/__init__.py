@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class Effort(NamedTuple):
     """How often, how long, and against whom."""
 
-    kills: int = 300
-    peer_kills: int = 20
+    kills: int = 200
+    peer_kills: int = 10
     starts: int = 3
     window_s: float = 10.0  # seconds of CPU in one sample
-    windows: int = 3
+    windows: int = 2
     lines: int = 3_000_000
     peers: tuple[Peer, ...] = ()
 
