@@ -18,6 +18,7 @@ import gc
 import grp
 import os
 import pwd
+import select
 import shutil
 import signal
 import sys
@@ -115,7 +116,7 @@ def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
     code = OTHER
     beat = fds[2]
     try:
-        if _adopted(request.anchor, born_of):
+        if adopted(request.anchor, born_of):
             _introduce(request, beat)
             with _step("descriptors"):
                 _take_descriptors(request, fds)
@@ -135,10 +136,16 @@ def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
     leave(code)
 
 
-def _adopted(anchor: int, born_of: int | None) -> bool:
-    # The midwife takes a moment to die (her memory is unmapped first); only then is the anchor our parent.
-    while born_of is not None and os.getppid() == born_of:
-        time.sleep(0.00005)
+def adopted(anchor: int, born_of: int | None) -> bool:
+    """Wait until the anchor is our parent, and die with it from then on; False if it is dead already."""
+    if born_of is not None and os.getppid() == born_of:
+        # Not by looking at getppid again and again: of the many children of one midwife each would take CPU from her.
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(born_of)
+            gone = select.poll()
+            gone.register(pidfd, select.POLLIN)
+            gone.poll()
+            os.close(pidfd)
     return kernel.die_with_parent(anchor)
 
 

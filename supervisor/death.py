@@ -106,6 +106,7 @@ class Death:
         while process.pid is None and not process.exit.done():
             if time.monotonic() > deadline:
                 self._life.host.processes.nursery.kill(self._life.spec.template)
+                self._life.host.processes.kill_embryos()  # a frozen one would keep the request to itself for ever
                 deadline += BORN_WITHIN
             await asyncio.wait([process.exit], timeout=0.005)
 

@@ -355,6 +355,13 @@ class Processes:
             pause = min(pause * 2 + 0.001, 0.05)
             await asyncio.sleep(pause)
 
+    def kill_embryos(self) -> None:
+        """Of all templates: each makes another. What a frozen one would have taken is taken by the next."""
+        for pid in kernel.children(self._anchor_pid):
+            now = kernel.stat(pid) if kernel.read_brand(pid) == kernel.brand(self._nonce, 0) else None
+            if now is not None and now.command.startswith("embryo "):
+                self._send(pid, now.start, signal.SIGKILL)
+
     def _orphans(self) -> asyncio.Future[dict[int, list[kernel.Stat]]]:
         """Brand number -> children of the anchor that are nobody's; one look serves all who ask in the same turn."""
         if self._scan is None:

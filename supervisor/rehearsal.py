@@ -28,14 +28,14 @@ SMALL = "workers.hello"  # a module to import again and again: pure, tiny, ours
 NOWHERE = "ninelives_no_such_module"  # looking for it lists every folder of sys.path
 
 
-def rehearse() -> None:
-    """Leaves everything as it was, but for what the interpreter has learnt."""
+def rehearse(often: int = OFTEN) -> None:
+    """Leaves everything as it was, but for what the interpreter has learnt, and the pages a child will write to."""
     importlib.util.find_spec(NOWHERE)
     threading = sys.modules.get("threading")
     forked: Callable[[], None] | None = getattr(threading, "_after_fork", None)
     with open(os.devnull, "wb", buffering=0) as nowhere:
         heart = Heart(nowhere.fileno(), name="rehearsal", beat_within=1.0)
-        for _ in range(OFTEN):
+        for _ in range(often):
             said = {"pid": os.getpid(), "start": kernel.own_start(), "spawn": SMALL}
             nowhere.write(wire.encode("hello", **said, heart=False, stacks=True))
             nowhere.write(wire.encode("started", at=round(time.monotonic(), 6)))

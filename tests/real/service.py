@@ -225,12 +225,12 @@ class Service:
         return self.until(lambda: self.children("nl-pump"), "there is a pump")[0]
 
     def template(self, name: str = "bare") -> int:
-        """A template's process; its midwife is its only child."""
+        """A template's process."""
         return self.until(lambda: self.children(f"template {name}"[:15]), f"there is a template {name}")[0]
 
-    def midwife(self, name: str = "bare") -> int:
+    def embryo(self, name: str = "bare") -> int:
         """The process a template has forked ahead of time."""
-        return self.until(lambda: kernel.children(self.template(name)), "the template has a midwife")[0]
+        return self.until(lambda: self.children(f"embryo {name}"[:15]), f"template {name} has an embryo")[0]
 
     def children(self, command: str | None = None) -> list[int]:
         """The anchor's living children, oldest first; those of a certain name (`ps -o comm`)."""

@@ -123,14 +123,14 @@ def test_in_the_middle_of_a_spawn(tmp_path: Path, how: str) -> None:
     """A spawn that was asked for and not done yet is done once, whoever asked."""
     with rig(tmp_path, '[workers.one]\ntarget = "acts:obedient"\n') as service:
         first = service.wait_for("worker.ready", worker="one")["pid"]
-        midwife = service.midwife()
-        service.freeze(midwife)
+        embryo = service.embryo()
+        service.freeze(embryo)
         since = service.mark
         service.kill(first, number=signal.SIGUSR1)
         service.wait_for("worker.ended", worker="one", exit_code=7)
         how_to_lose(service, how)
         service.wait_for("supervisor.resumed", since=since)
-        service.thaw(midwife)
+        service.thaw(embryo)
         service.wait_for("worker.ready", worker="one", since=since)
         lived_once(service, "one", lives=2)
         assert len([pid for pid in service.children() if pid == service.pid("one")]) == 1

@@ -83,7 +83,7 @@ def test_the_books_balance_after_forty_kills(tmp_path: Path) -> None:
         alive = {row["worker"]: row for row in service.status()["workers"] if row["pid"] is not None}
         assert set(alive) == {"steady", "moved"}
         assert len(service.seen("worker.spawned", worker="steady")) == 1
-        helpers = {service.supervisor, service.pump, service.template(), service.midwife()}
+        helpers = {service.supervisor, service.pump, service.template(), service.embryo()}
         until(lambda: not unknown(service, helpers, alive), "no process is unaccounted for")
     balanced(service)
 

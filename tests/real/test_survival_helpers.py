@@ -92,15 +92,15 @@ def test_spawns_asked_of_a_dying_template_are_done_by_the_next(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_template_without_its_midwife_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    """Killed, she is replaced by the template; frozen, she is found out when a worker is not born."""
+def test_a_template_without_its_embryo_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    """Killed, it is replaced by the template; frozen, it is found out when a worker is not born."""
     config = CONFIG + '[workers.born]\ntarget = "workers.ticker:main"\nready_within = "1s"\n'
     with Service(tmp_path, config, modules={"counter": COUNTER}) as service:
         pid = service.wait_for("worker.ready", worker="born")["pid"]
         service.wait_for("supervisor.ready")
         standby(service)
         since = service.mark
-        service.kill(service.midwife(), number=number)
+        service.kill(service.embryo(), number=number)
         service.kill(pid)
         service.wait_for("worker.ready", since=since, worker="born", timeout=30)
         assert not service.seen("worker.ended", worker="counter-0")

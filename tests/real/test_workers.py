@@ -204,7 +204,7 @@ def test_nothing_of_a_tree_is_left(tmp_path: Path) -> None:
         assert swept["seq"] < again["seq"]
         service.wait_for("worker.ready", since=since)
         service.ask("stop", workers=["a"], wait=True)
-        left = set(service.living()) - others - {service.midwife()}
+        left = set(service.living()) - others - {service.embryo()}
         assert not left, json.dumps([service.describe(pid) for pid in left])
 
 
