@@ -113,12 +113,12 @@ def to_terminal(rows: Sequence[Row]) -> None:
 
 
 def to_json(path: str, rows: Sequence[Row], facts: dict[str, object]) -> None:
-    """All values; what an earlier run found about other figures stays."""
+    """All values; what an earlier run found about other figures, or about peers, stays."""
     kept: list[dict[str, object]] = []
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
-            measured = {row.key for row in rows}
-            kept = [row for row in json.load(file)["rows"] if row["figure"] not in measured]
+            measured = {(row.key, row.who) for row in rows}
+            kept = [row for row in json.load(file)["rows"] if (row["figure"], row["who"]) not in measured]
     with open(path, "w", encoding="utf-8") as file:
         json.dump({**facts, "rows": kept + [row.as_json() for row in rows]}, file, indent=1)
 

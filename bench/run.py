@@ -73,10 +73,10 @@ def _options(argv: list[str]) -> argparse.Namespace:
         "--only", nargs="+", choices=FIGURES, help="measure these figures; the others stay as they were"
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs; docs are left alone")
-    parser.add_argument("--alone", action="store_true", help="without other supervisors; docs are left alone")
+    parser.add_argument("--alone", action="store_true", help="without other supervisors; what is known of them stays")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/benchmarks.md alone")
     options = parser.parse_args(argv)
-    options.no_docs |= options.quick or options.alone
+    options.no_docs |= options.quick
     return options
 
 
