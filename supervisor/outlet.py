@@ -91,6 +91,7 @@ class Outlet(Aide):
         if known is None:
             return
         known["label"]["pid"] = pid
+        self.ledger.put(f"output/{spawn_id}", known)
         untold = self._untold.pop(spawn_id, None)
         if untold is None:
             self.label(spawn_id, {"pid": pid})  # an earlier supervisor told of its pipes
