@@ -75,6 +75,8 @@ def _ratio(row: Row, rows: Sequence[Row]) -> str:
 
 
 def _times(factor: float, than: str = "") -> str:
+    if factor == 0:
+        return ""  # a peer that uses nothing at all
     words = f"{number(factor)} x better" if factor >= 1 else f"{number(1 / factor)} x worse"
     return f"{words} than {than}" if than else words
 

@@ -85,8 +85,8 @@ def _write(rows: list[Row], *, docs: bool) -> None:
     path = os.path.join(peers.OUT, "results.json")
     os.makedirs(peers.OUT, exist_ok=True)
     facts = report.machine()
+    report.to_json(path, rows, facts)  # first: whatever comes next, the measuring was not in vain
     report.to_terminal(rows)
-    report.to_json(path, rows, facts)
     everything = report.from_json(path)
     plot.draw(os.path.join(peers.OUT, "kill.svg"), everything)
     if docs:
