@@ -23,8 +23,8 @@ _FLIP = 16
 _RING_SIZE = struct.Struct("<Q")
 _READING = struct.Struct("<QI")
 _READING_AT = 24
-_USED = 4096
-_SCRATCH = _USED + SLOTS
+USED = 4096  # here stands a byte for each slot: 1, it is in use
+_SCRATCH = USED + SLOTS
 _RECORDS = _SCRATCH + 4096
 _RECORD = 4096 + SLOT
 _SLOTS = _RECORDS + 2 * _RECORD
@@ -114,7 +114,7 @@ class Journal:
     def _apply(self, slot: int, blob: bytes) -> None:
         at = _SLOTS + slot * SLOT
         self.map[at : at + len(blob)] = blob
-        self.map[_USED + slot] = 1 if blob else 0
+        self.map[USED + slot] = 1 if blob else 0
         if not blob:
             self.map.madvise(mmap.MADV_REMOVE, at, SLOT)  # as sparse as before
 
@@ -122,13 +122,13 @@ class Journal:
 
     def slots(self) -> dict[int, Slot]:
         """Every slot in use."""
-        used = self.map[_USED : _USED + SLOTS]  # apart from the slots: looking at a sparse page allocates it
+        used = self.map[USED : USED + SLOTS]  # apart from the slots: looking at a sparse page allocates it
         return {number: self._slot(number) for number in range(SLOTS) if used[number]}
 
     def free_slot(self) -> int | None:
         """The lowest free slot, None when every one is taken."""
-        number = self.map.find(b"\0", _USED, _USED + SLOTS)
-        return None if number < 0 else number - _USED
+        number = self.map.find(b"\0", USED, USED + SLOTS)
+        return None if number < 0 else number - USED
 
     def _slot(self, number: int) -> Slot:
         at = _SLOTS + number * SLOT

@@ -88,8 +88,7 @@ class Pipes:
         self.pipeless.pop(events, None)
         events.fd, events.due = EVENTS_PIPE, 0.0
         self._watch_time(events, now)
-        self.deaf_until = now + CLAIMED_S
-        self._listen(now)
+        self.deaf_until = now + CLAIMED_S  # not to be listened to here: who hears of new pipes would have no Pipes yet
 
     def _listen(self, now: float) -> None:
         """Read events, once every source is there: an ending is told behind the last words of whom it is about."""
@@ -128,7 +127,10 @@ class Pipes:
             self.intake.tell(self.names[""], lines, now)
             for name in (f"{spawn_id}/err", f"{spawn_id}/out"):
                 source = self.names.get(name)
-                if source is not None and source.at_end:
+                if source is None:
+                    continue
+                source.told = True
+                if source.at_end:  # if not, somebody else has its pipe still: a fork that happened beside it
                     self._forget(source)
 
     def _read_out(self, source: Source, now: float) -> None:
@@ -206,8 +208,8 @@ class Pipes:
     def expire(self, now: float) -> None:
         """Forget what nobody added again, and those whose ending nobody told."""
         for source in [source for source, until in self.pipeless.items() if now >= until]:
+            source.told = True
             self._ended(source)
-            self._forget(source)
 
     def drain(self, now: float) -> bool:
         """One turn for every source; whether there may be more."""
@@ -250,13 +252,17 @@ class Pipes:
         source.fd = -1
 
     def _ended(self, source: Source) -> None:
-        """Everything it wrote is committed: say so, and keep no more of it than its tail."""
+        """Everything it wrote is committed: say so, and keep no more of it than its tail, until its ending is told."""
         if source.is_events:  # the anchor holds the other end; only tests and a dying anchor close it
             self.epoll.unregister(source.fd)
             del self.by_fd[source.fd]
             return
-        if source.at_end:
-            return
+        if not source.at_end:
+            self._close(source)
+        if source.told:
+            self._forget(source)
+
+    def _close(self, source: Source) -> None:
         now = time.monotonic()
         if source.fd >= 0:
             self._forget_fd(source)
@@ -267,7 +273,7 @@ class Pipes:
         self.answers.append(json.dumps({"kind": "eof", "source": source.name}).encode())
 
     def _forget(self, source: Source) -> None:
-        """Its end is told, or will not be."""
+        """Its ending is told, or will not be."""
         self.intake.bequeath(source)
         self.waiting.discard(source)
         del self.names[source.name], self.pipeless[source]

@@ -41,6 +41,7 @@ class Source:
         self.due = 0.0  # when pending is late (CLOCK_MONOTONIC), 0: it is not waiting
         self.tokens, self.refilled_at = 0.0, 0.0
         self.grown = False
+        self.told = False  # its worker's ending, or it never will be: nobody needs its tail any more
         self.file: RotatedFile | None = None
         self.is_events = state.info == EVENTS
         self.describe({} if self.is_events else json.loads(state.info), instance)

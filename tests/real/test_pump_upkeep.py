@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from tests.real.pump_rig import add, cpu_s
+from supervisor.pump.journal import SLOTS, USED
+from tests.real.pump_rig import Rig, add, cpu_s
 from tests.real.test_pump import MAKE, Drain, beats, hang_up, make, read_lines
 
 __all__ = ["make"]
@@ -33,6 +34,27 @@ def test_nothing_is_left_of_a_thousand_sources(make: MAKE) -> None:
     after = weigh()
     assert after[0] == before[0]
     assert after[1] - before[1] < 512, "KiB"
+
+
+def test_who_ends_while_a_fork_has_its_pipe_is_forgotten_at_the_end_of_that_pipe(make: MAKE) -> None:
+    """An ending told before the pipes are at their ends (a sibling forked meanwhile has them) leaves no slot behind."""
+    reader, out = os.pipe()
+    rig = make(out)
+    forks = [rig.add(f"w#{number}/out") for number in range(3)]
+    for number in range(3):
+        rig.event("worker.ended", spawn_id=f"w#{number}")
+    read_lines(reader, lambda lines: len(lines) == 3)
+    assert slots_used(rig) == 1 + 3
+    for fork in forks:
+        os.close(fork)
+    rig.wait_ended(*(f"w#{number}/out" for number in range(3)))
+    assert slots_used(rig) == 1, "the events'"
+    os.close(reader)
+
+
+def slots_used(rig: Rig) -> int:
+    """By the journal's own account."""
+    return SLOTS - os.pread(rig.journal, SLOTS, USED).count(b"\0")
 
 
 def test_it_sleeps_when_there_is_nothing_to_do(make: MAKE) -> None:

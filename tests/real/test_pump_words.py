@@ -88,6 +88,25 @@ def test_words_written_before_the_pump_was_killed_are_not_forgotten(make: MAKE) 
     os.close(reader)
 
 
+def test_an_ending_taken_by_a_dead_pump_does_not_cost_the_next_what_waits_in_its_channel(make: MAKE) -> None:
+    """To tell it, the next pump looks for new pipes before it has done anything else; and reads those it finds."""
+    reader, out = os.pipe()
+    rig = make(out)
+    rig.event("worker.ready")
+    read_lines(reader, bool)
+    rig.kill()
+    rig.event("worker.ended", spawn_id="a#1")
+    Journal(rig.journal, rig.inbox, 1 << 20).receive(0, rig.events_r, 1 << 16)  # and here the last pump was killed
+    worker = rig.add("b#1/out")
+    os.write(worker, b"hello\n")
+    os.close(worker)
+    rig.start()
+    lines = read_lines(reader, lambda lines: len(lines) == 2)
+    assert [line.get("event") for line in lines] == ["worker.ended", "worker.output"]
+    rig.wait_ended("b#1/out")
+    os.close(reader)
+
+
 def test_what_is_not_in_the_log_is_still_in_the_ending(make: MAKE, tmp_path: Any) -> None:
     """Raw output in a file, and lines dropped over a rate."""
     reader, out = os.pipe()
