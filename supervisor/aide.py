@@ -47,6 +47,7 @@ class Aide:
         self.heard_at = 0.0
         self.ready = False
         self.wanted = True
+        self._unkept = False  # had the anchor no room for its descriptors?
         self.failures = 0
         self.channel: Channel | None = None
         self._beat_fd: int | None = None
@@ -77,7 +78,7 @@ class Aide:
 
     def start(self) -> None:
         """Ask the anchor for a new process; the note goes first."""
-        self._restart = None
+        self._restart, self._unkept = None, False
         self.stop_listening()
         module, arguments, env, more = self.program()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -97,7 +98,11 @@ class Aide:
         """Go on with the process an earlier supervisor started."""
         self.pid, self.start_time, self.ready = note["pid"], note["start"], note["ready"]
         self.started_at = time.monotonic()
-        self._listen(socket.socket(fileno=fds[0]), fds[1])
+        if fds:
+            self._listen(socket.socket(fileno=fds[0]), fds[1])
+        else:  # the anchor had no room for them, so nobody can talk to it any more
+            self.kill()
+            self.start()
 
     def _listen(self, sock: socket.socket, beat_fd: int) -> None:
         self.channel = Channel(sock, self.received, lambda: None)
@@ -122,6 +127,13 @@ class Aide:
             return
         self.pid, self.start_time = packet["pid"], packet["start"]
         self._note()
+        if self._unkept:
+            self.kill()
+
+    def lost(self) -> None:
+        """The anchor had no room for its descriptors, so no later supervisor could talk to it: have another."""
+        self._unkept = True
+        self.kill()
 
     def has_ended(self, packet: dict[str, Any]) -> None:
         """Its exit was seen: tell, and start the next one."""

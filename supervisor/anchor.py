@@ -9,6 +9,7 @@ The protocol is in docs/architecture.md.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,10 +21,10 @@ import sys
 import time
 import traceback
 import uuid
-from collections import deque
 from typing import Any
 
 from supervisor import kernel
+from supervisor.speech import Lines, Link, Systemd, describe
 
 SILENT_AFTER = 2.0  # seconds without a beat before a supervisor is looked at, and killed unless it is starved
 STARTS_WITHIN = 15.0  # seconds a new supervisor may take to its first packet
@@ -31,7 +32,6 @@ YOUNG = 3.0  # seconds; a supervisor that dies younger than this is, from the th
 HOPELESS = 3  # failed first starts, with nothing supervised yet, before the service gives up
 TURNS_FAILED = 100  # in a row, after which going on makes no sense
 PACKET = 1 << 18
-BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
 
 BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
 
@@ -45,40 +45,6 @@ def command(config: str, log_format: str, name: str) -> tuple[list[str], dict[st
     """Argv and environment that turn a process into the anchor of `config`."""
     argv = [sys.executable, "-S", "-s", "-P", *boot("supervisor.anchor"), config, log_format, name]
     return argv, dict(os.environ)
-
-
-class Link:
-    """One end of a SEQPACKET pair to a supervisor; what cannot be sent now waits in order."""
-
-    def __init__(self, sock: socket.socket, poll: select.poll) -> None:
-        self.sock, self._poll = sock, poll
-        self._waiting: deque[tuple[bytes, list[int]]] = deque()
-        poll.register(sock, select.POLLIN)
-
-    def send(self, packet: dict[str, Any], fds: list[int] | None = None) -> None:
-        """Send or queue; a link whose other end is gone drops what it is given (its notes are kept elsewhere)."""
-        self._waiting.append((json.dumps(packet, separators=(",", ":")).encode(), fds or []))
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what waits until the socket is full."""
-        while self._waiting:
-            data, fds = self._waiting[0]
-            try:
-                socket.send_fds(self.sock, [data], fds)
-            except BlockingIOError:
-                self._poll.modify(self.sock, select.POLLIN | select.POLLOUT)
-                return
-            except OSError:
-                self._waiting.clear()
-                break
-            self._waiting.popleft()
-        self._poll.modify(self.sock, select.POLLIN)
-
-    def close(self) -> None:
-        """Forget the other end."""
-        self._poll.unregister(self.sock)
-        self.sock.close()
 
 
 class Supervisor:
@@ -123,11 +89,8 @@ class Anchor:
         self.notes["events"] = (None, [events_r])
         with contextlib.suppress(OSError):  # an unprivileged user may have used up the pages for large pipes
             fcntl.fcntl(self.events_w, fcntl.F_SETPIPE_SZ, 1 << 20)
-        self.lines: deque[bytes] = deque()
-        self.lines_bytes = self.lines_lost = 0
-        self.notify_to = os.environ.pop("NOTIFY_SOCKET", None)
-        self.watchdog_s = int(os.environ.pop("WATCHDOG_USEC", "0")) / 1e6
-        self.watchdog_at = 0.0
+        self.lines = Lines(self.events_w)
+        self.systemd = Systemd(os.environ.pop("NOTIFY_SOCKET", None), int(os.environ.pop("WATCHDOG_USEC", "0")) / 1e6)
 
     # -- spawning ---------------------------------------------------------------------------------------------------
 
@@ -176,7 +139,7 @@ class Anchor:
                 "anchor_pid": os.getpid(),
                 "resumes": self.resumes + (role == "candidate"),
                 "after": self.last_exit,
-                "systemd": bool(self.notify_to),
+                "systemd": self.systemd.is_there,
             },
             [1, 2],
         )
@@ -213,6 +176,7 @@ class Anchor:
                 for fd in fds:
                     os.close(fd)
                 packet, fds = truncated(packet), []
+                who.link.send({"op": "fault", "why": "no descriptors left", "lost": packet.get("lost", [])})
             self.obey(who, packet, raw, fds)
 
     def obey(self, who: Supervisor, packet: dict[str, Any], raw: bytes, fds: list[int]) -> None:  # noqa: C901, PLR0912 - a table
@@ -221,12 +185,15 @@ class Anchor:
             case "beat":
                 if who is self.active:
                     self.ever_up = True
-                    self.ping_watchdog(who)
+                    # One that dies young again and again beats each time, and gets nowhere.
+                    self.systemd.ping(alive_s=time.monotonic() - who.started)
             case "commit":
                 self.commit(packet, raw, fds)
                 return
             case "spawn":
                 try:
+                    if "lost" in packet:
+                        raise OSError(errno.EMFILE, "the anchor has no descriptors left")  # noqa: TRY301 - told as any other
                     pid = self.spawn(packet["argv"], packet["env"], fds, packet["number"])
                     born = {"pid": pid, "start": now.start if (now := kernel.stat(pid)) else 0}
                     note, _ = self.notes.get(packet["key"], (None, []))
@@ -241,7 +208,7 @@ class Anchor:
             case "sync":
                 who.link.send({"op": "synced", "id": packet["id"]})
             case "notify":
-                self.notify(packet["text"])
+                self.systemd.notify(packet["text"])
             case "leave":
                 who.leaving = packet["code"]
             case "upgrade" if self.candidate is None:
@@ -255,7 +222,7 @@ class Anchor:
                 else:  # the old one died meanwhile: nobody has to leave
                     self.promote()
             case op:
-                who.link.send({"op": "fault", "why": f"not understood: {op}", "was": packet.get("was")})
+                who.link.send({"op": "fault", "why": f"not understood: {op}"})
         for fd in fds:
             os.close(fd)
 
@@ -276,43 +243,7 @@ class Anchor:
         for number in packet.get("ack", ()):
             self.news.pop(number, None)
         if raw:
-            self.log(raw)
-
-    # -- event lines ------------------------------------------------------------------------------------------------
-
-    def log(self, lines: bytes) -> None:
-        """Hand lines to the pump's pipe; what does not fit waits, what does not fit there is counted."""
-        if self.lines_bytes + len(lines) > BACKLOG:
-            self.lines_lost += lines.count(b"\n")
-        else:
-            self.lines.append(lines)
-            self.lines_bytes += len(lines)
-        self.write_lines()
-
-    def write_lines(self) -> None:
-        """Write until the pipe is full."""
-        while self.lines:
-            try:
-                written = os.write(self.events_w, self.lines[0])
-            except BlockingIOError:
-                break
-            self.lines_bytes -= written
-            rest = self.lines.popleft()[written:]
-            if rest:
-                self.lines.appendleft(rest)
-        if self.lines_lost and not self.lines:
-            lost, self.lines_lost = self.lines_lost, 0
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".000000Z"
-            text = f"{lost} log lines dropped: nobody read the events"
-            event = {
-                "timestamp": stamp,
-                "level": "error",
-                "event": "log.dropped",
-                "msg": text,
-                "count": lost,
-                "reason": "nobody read the events",
-            }
-            self.log(json.dumps(event).encode() + b"\n")
+            self.lines.add(raw)
 
     # -- reaping ----------------------------------------------------------------------------------------------------
 
@@ -432,27 +363,6 @@ class Anchor:
         now = kernel.stat(who.pid)
         return now is not None and now.state in "Tt"
 
-    # -- systemd ----------------------------------------------------------------------------------------------------
-
-    def notify(self, text: str) -> None:
-        """Pass a datagram on to systemd, which listens to its main process only."""
-        if not self.notify_to:
-            return
-        address = "\0" + self.notify_to[1:] if self.notify_to.startswith("@") else self.notify_to
-        with (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock,
-            contextlib.suppress(OSError),
-        ):
-            sock.sendto(text.encode(), address)
-
-    def ping_watchdog(self, who: Supervisor) -> None:
-        """Systemd's watchdog is fed by the supervisor's beats: no progress below, no ping above."""
-        now, period = time.monotonic(), self.watchdog_s / 3
-        # One that dies young again and again beats each time, and gets nowhere.
-        if self.watchdog_s and now >= self.watchdog_at and now - who.started > min(1.0, period):
-            self.watchdog_at = now + period
-            self.notify("WATCHDOG=1")
-
     # -- the loop ---------------------------------------------------------------------------------------------------
 
     def leave(self, code: int) -> None:
@@ -489,7 +399,7 @@ class Anchor:
         ready = self.poll.poll(min(wait, 0.5) * 1000)
         if self.lines:
             self.poll.unregister(self.events_w)
-            self.write_lines()
+            self.lines.write()
         for fd, event in ready:
             if fd == self.wake_r:
                 self.on_signals()
@@ -502,19 +412,11 @@ class Anchor:
 
 
 def truncated(packet: dict[str, Any]) -> dict[str, Any]:
-    """What is left of a packet whose descriptors we had no room for: a commit keeps all that needs none."""
+    """What is left of a packet whose descriptors we had no room for: a commit keeps all but those."""
     if packet["op"] != "commit":
-        return {"op": "truncated", "was": packet["op"]}
+        return {**packet, "lost": [packet.get("key")]}
     lost = dict(packet.get("fds", ()))
-    return {**packet, "put": {key: note for key, note in packet.get("put", {}).items() if key not in lost}, "fds": []}
-
-
-def describe(status: int) -> str:
-    """An exit status in words: "exit code 1", "SIGKILL"."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return f"exit code {os.WEXITSTATUS(status)}"
+    return {**packet, "fds": [(key, 0) for key in lost], "lost": list(lost)}
 
 
 def main(argv: list[str]) -> int:

@@ -1,13 +1,9 @@
 """What happens in a forked child between the fork and the worker's own code, and at its end.
 
-The order is the contract's (docs/architecture.md, "Template protocol"): who is my parent, the brand, a
-session of my
-own, `hello`; then descriptors, signals, environment, credentials; then the target, or execve. Until `hello`
-is written
-nobody counts this process, so nothing of the user's may run before it. A step that fails is said on the beat
-pipe and
-ends the process with systemd's code for it. Nothing ever returns into the template: `live` always ends in
-`_exit`.
+The order is the contract's (docs/architecture.md, "Template protocol"): who is my parent, the brand, a session of my own,
+`hello`; then descriptors, signals, environment, credentials; then the target, or execve. Until `hello` is written nobody
+counts this process, so nothing of the user's may run before it. A step that fails is said on the beat pipe and ends the
+process with systemd's code for it. Nothing ever returns into the template: `live` always ends in `_exit`.
 """
 
 from __future__ import annotations
@@ -15,23 +11,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gc
-import grp
 import os
-import pwd
 import select
 import shutil
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from supervisor import kernel
 from supervisor.function import Function, leave
+from supervisor.outfit import IGNORED_BY_PYTHON, Failed, become, pin, step
 from workers import wire
 from workers.heart import Heart
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # systemd.exec(5)'s exit codes for the step that failed; else OTHER. A target that cannot be imported
 # is the worker's own failure, and ends like any other exception of a Python program.
@@ -40,7 +32,6 @@ OTHER = 218
 
 OUT, ERR, BEAT, GO, STACK = 1, 2, 3, 4, 5  # a worker's descriptors; 0 is the template's /dev/null
 _NEVER_TOUCHED = (signal.SIGKILL, signal.SIGSTOP)
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _CLEAR_OF = 16  # moved above this first: none is overwritten before it is in its place
 
 
@@ -82,30 +73,10 @@ class Request(NamedTuple):
         return request
 
 
-class Failed(Exception):
-    """A step on the way to the worker's own code did not succeed."""
-
-    def __init__(self, what: str, error: BaseException) -> None:
-        super().__init__(what, error)
-        self.what = what
-        self.cause = error
-        self.error = f"{type(error).__name__}: {error}"
-
-
-@contextlib.contextmanager
-def _step(what: str) -> Iterator[None]:
-    try:
-        yield
-    except Failed:
-        raise
-    except Exception as error:  # whatever it is, the supervisor is told and the process ends
-        raise Failed(what, error) from error
-
-
 def warm_up() -> None:
     """In the template, so that no child has to: signals as a worker finds them, but SIGINT."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGINT, *_NEVER_TOUCHED, *_IGNORED_BY_PYTHON}:
+    for number in signal.valid_signals() - {signal.SIGINT, *_NEVER_TOUCHED, *IGNORED_BY_PYTHON}:
         if signal.getsignal(number) is not signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -118,10 +89,10 @@ def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
     try:
         if adopted(request.anchor, born_of):
             _introduce(request, beat)
-            with _step("descriptors"):
+            with step("descriptors"):
                 _take_descriptors(request, fds)
                 beat = BEAT
-            _become(request)
+            become(request)
             code = _work(request)
         else:
             code = 0  # the anchor is gone: there is nobody to tell, and nothing to live for
@@ -175,102 +146,19 @@ def _take_descriptors(request: Request, fds: list[int]) -> None:
     os.set_blocking(BEAT, False)
 
 
-def _become(request: Request) -> None:
-    """Everything about a process that its own code may rely on."""
-    _reset_signals(is_program=request.command is not None)
-    with _step("environment"):
-        # Only what differs from the template's own: to clear and refill it all costs 0.6 ms and 400 KiB of copied pages.
-        wanted = request.env or {}
-        for name in [name for name in os.environ if name not in wanted]:
-            del os.environ[name]
-        for name, value in wanted.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
-    with _step("chdir"):
-        if request.cwd is not None:
-            os.chdir(request.cwd)
-    with _step("umask"):
-        if request.umask is not None:
-            os.umask(request.umask)
-    with _step("nice"):
-        if request.nice is not None:
-            os.setpriority(os.PRIO_PROCESS, 0, request.nice)
-    _pin(request.cpus)
-    if request.user is not None or request.group is not None:
-        _change_user(request)
-    kernel.name_process(request.name)
-
-
-def _reset_signals(*, is_program: bool) -> None:
-    """What `warm_up` had to leave."""
-    if not is_program:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        return
-    for number in (signal.SIGINT, *_IGNORED_BY_PYTHON):  # "ignored" is inherited through execve
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _pin(cpus: list[int] | None) -> None:
-    with _step("cpus"):
-        if cpus is not None:
-            os.sched_setaffinity(0, cpus)
-
-
-def _change_user(request: Request) -> None:
-    """Groups, then user: the other way round there would be no right left to change groups."""
-    account = None
-    uid = os.geteuid()
-    with _step("user"):
-        if request.user is not None:
-            uid, account = _account(request.user)
-    with _step("group"):
-        gid = account.pw_gid if account is not None else os.getegid()
-        if request.group is not None:
-            gid = request.group if isinstance(request.group, int) else grp.getgrnam(request.group).gr_gid
-        if (uid, gid) != (os.geteuid(), os.getegid()):  # to stay who we are takes no rights
-            if account is not None:
-                os.initgroups(account.pw_name, gid)
-            else:
-                os.setgroups([gid])
-            os.setgid(gid)
-    with _step("user"):
-        if uid != os.geteuid():
-            os.setuid(uid)
-    if account is not None:
-        os.environ.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
-    # A change of credentials disarms PDEATHSIG and makes /proc/self (so /dev/stdout too) root's and core
-    # dumps impossible.
-    kernel.prctl(_PR_SET_DUMPABLE, 1)
-    if not kernel.die_with_parent(request.anchor):
-        os._exit(0)
-
-
-_PR_SET_DUMPABLE = 4
-
-
-def _account(user: str | int) -> tuple[int, pwd.struct_passwd | None]:
-    if isinstance(user, str) and not user.isdigit():
-        account = pwd.getpwnam(user)
-        return account.pw_uid, account
-    try:
-        return int(user), pwd.getpwuid(int(user))
-    except KeyError:  # a number without an account is a user all the same
-        return int(user), None
-
-
 def _work(request: Request) -> int:
     heart = Heart(BEAT, name=request.name, replica=request.replica, beat_within=request.beat_within)
     if request.command is not None:
         if request.standby and not _wait_for_go(heart):
             return 0
         os.set_inheritable(BEAT, True)
-        with _step("exec"):
+        with step("exec"):
             _execute(request.command)
     assert request.target is not None
     _reseed()
     gc.enable()
     function = Function(request.target, request.args or {}, request.path or [])
-    with _step("import"):
+    with step("import"):
         _load(function)
     _hello(request, BEAT, pid=os.getpid(), start=kernel.own_start(), heart=function.takes_heart)
     if not function.prepared(heart):
@@ -311,7 +199,7 @@ def _wait_for_go(heart: Heart) -> bool:
     heart.name, heart.replica = go.name, go.replica
     os.environ.update(NINELIVES_NAME=go.name, NINELIVES_REPLICA=str(go.replica))
     os.environ.update(go.env or {})
-    _pin(go.cpus)
+    pin(go.cpus)
     kernel.name_process(go.name)
     return True
 

@@ -24,16 +24,20 @@ from supervisor.entrance import Entrance, NameTaken
 from supervisor.ledger import Ledger
 from supervisor.log import Log
 from supervisor.place import PlaceError
+from supervisor.processes import UNHEARD
 from supervisor.requests import ControlError
 from supervisor.resume import Takeover
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from supervisor.service import Service
     from supervisor.spec import Config
 
 BEAT_EVERY = 0.5  # seconds between two beats to the anchor
 LATE = 0.2  # seconds by which a tick is late before it is worth an event
 LATE_TOLD_EVERY = 10.0
+AGAIN_AFTER = 1.0  # seconds until what the anchor had no room for is sent again
 PUMP_WITHIN = 3.0  # seconds the pump may take to write out everything
 
 
@@ -86,6 +90,8 @@ class Supervisor:
                         aide.spawned(packet)
             case "stopped" | "continued":
                 self.stopped(packet)
+            case "fault":
+                self.lost(packet.get("lost", ()))
             case "signal":
                 self.signalled(packet)
             case "retire":
@@ -113,6 +119,18 @@ class Supervisor:
         if not self.service.host.processes.exited(packet):
             self.ledger.ack(packet["id"])
 
+    def lost(self, keys: Iterable[str]) -> None:
+        """The anchor had no room for the descriptors of these notes: what a later supervisor could not go on with ends now."""
+        assert self.service is not None
+        for key in keys:
+            for aide in self.aides():
+                if aide.key == key:
+                    aide.lost()
+            if key.startswith("spawn/"):
+                self.service.roster.lose(key.removeprefix("spawn/"), UNHEARD)
+            if key == "config":
+                self.loop.call_later(AGAIN_AFTER, self.service.note_config, self.service.roster.config)
+
     def stopped(self, packet: dict[str, Any]) -> None:
         """Somebody stopped a process with a signal: an aide is replaced, a worker is told of."""
         assert self.service is not None
@@ -122,6 +140,7 @@ class Supervisor:
                 return
         process = self.service.host.processes.by_pid.get(packet["pid"])
         if process is None or process.start != packet["start"]:
+            self.service.host.processes.orphans.kill_embryo(packet["pid"], states="Tt")
             return
         facts = {
             "worker": process.note.get("life") or process.note["worker"],
@@ -243,6 +262,16 @@ class Supervisor:
                 self.service.host.processes.outlet.kill()
 
 
+def failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A callback that failed half-way may have left us wrong about the world: the next one resumes from the notes.
+
+    What asyncio tells of besides (a task whose failure nobody looked at) is printed, as always.
+    """
+    loop.default_exception_handler(context)
+    if "handle" in context:
+        os._exit(1)
+
+
 def main(argv: list[str]) -> int:
     """`argv`: config file, log format, name (or an empty string for the config's own)."""
     kernel.name_process("nl-supervisor")
@@ -252,6 +281,7 @@ def main(argv: list[str]) -> int:
 
     async def run() -> int:
         source, log_format, name = argv
+        asyncio.get_running_loop().set_exception_handler(failed)
         try:
             return await Supervisor(source, log_format, name).run()
         except Exception:  # noqa: BLE001 - told on stderr, and as the reason of the resume

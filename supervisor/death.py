@@ -18,7 +18,8 @@ from supervisor.spec import Ending, Result
 
 if TYPE_CHECKING:
     from supervisor.life import Life
-    from supervisor.process import Exit, Orphan, Process
+    from supervisor.orphans import Orphan
+    from supervisor.process import Exit, Process
 
 BORN_WITHIN = 5.0  # seconds a template may take over a spawn that is to be put down again
 
@@ -106,7 +107,7 @@ class Death:
         while process.pid is None and not process.exit.done():
             if time.monotonic() > deadline:
                 self._life.host.processes.nursery.kill(self._life.spec.template)
-                self._life.host.processes.kill_embryos()  # a frozen one would keep the request to itself for ever
+                self._life.host.processes.orphans.kill_embryos()  # a frozen one would keep the request to itself for ever
                 deadline += BORN_WITHIN
             await asyncio.wait([process.exit], timeout=0.005)
 

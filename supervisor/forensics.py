@@ -15,7 +15,8 @@ from supervisor import kernel
 from supervisor.spec import Result
 
 if TYPE_CHECKING:
-    from supervisor.process import Process, Processes
+    from supervisor.process import Process
+    from supervisor.processes import Processes
 
 STACK_BYTES = 3000  # of a stack that fit into an event with everything else
 STACK_WITHIN = 0.25  # seconds a hung worker has to write its stacks

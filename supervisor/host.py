@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from supervisor.ledger import Ledger
-    from supervisor.process import Process, Processes
+    from supervisor.process import Process
+    from supervisor.processes import Processes
     from supervisor.vigil import Vigil
 
 Announce = Callable[..., None]

@@ -19,10 +19,11 @@ from supervisor.host import Host
 from supervisor.nursery import Nursery, Template
 from supervisor.order import environment
 from supervisor.outlet import STORE, Outlet
-from supervisor.process import Processes
+from supervisor.processes import UNHEARD, Processes
 from supervisor.renewal import template_spec
 from supervisor.service import Service
 from supervisor.spec import Config
+from supervisor.stray import put_down_stray
 from supervisor.vigil import Vigil
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from supervisor.daemon import Supervisor
     from supervisor.process import Process
     from supervisor.spec import TemplateSpec
-
-STRAY_GRACE = 10.0  # seconds from TERM to KILL for a process whose worker is in no config any more
 
 
 class Takeover:
@@ -70,7 +69,7 @@ class Takeover:
     def config(self) -> Config | None:
         """The config in force, as it was accepted; None at the first start."""
         kept = self.notes.get("config")
-        if kept is None:
+        if kept is None or not kept[1]:  # the anchor had no room for it
             return None
         fd = kept[1][0]
         return msgspec.json.decode(os.pread(fd, os.fstat(fd).st_size, 0), type=Config)
@@ -135,7 +134,7 @@ class Takeover:
         processes.known = lambda: [aide.pid for aide in boss.aides()]
         processes.resume_numbers((self.take("numbers") or (0, []))[0])
         service = Service(host, log, config, facts, self.remembered)
-        if "config" not in self.notes:
+        if self.config() is None:
             service.note_config(config)
         return service
 
@@ -145,7 +144,7 @@ class Takeover:
         """Aides, workers, standbys; then the news, in the order in which it happened; then the keepers keep."""
         host, config = service.host, service.config
         store = self.take(STORE)
-        if store is not None:
+        if store is not None and store[1]:
             host.processes.outlet.remember_store(store[1])
         for key in self.starting("output/"):
             note, fds = self.notes.pop(key)
@@ -184,6 +183,7 @@ class Takeover:
         for packet in self.news:
             boss.react(packet)
         service.begin()
+        host.processes.orphans.kill_frozen_embryos()  # who was told of it is gone
         for process in strays:
             service.background(put_down_stray(host, process))
         for keeper in list(service.roster.keepers.values()):
@@ -229,6 +229,8 @@ class Takeover:
                 worker.adopted = process
             elif shelf is not None:
                 shelf.keep(process)
+                if "put_down" in note:
+                    shelf.lose(process.spawn_id, UNHEARD)
             else:
                 strays.append(process)
         return strays
@@ -239,39 +241,12 @@ class Takeover:
         for key in self.starting("notify/"):
             note, fds = self.notes.pop(key)
             worker = service.roster.worker(key.removeprefix("notify/"))
-            if worker is not None and note is not None:
+            if worker is not None and note is not None and fds:
                 worker.notify_socket = socket.socket(fileno=fds[0])
             else:
-                os.close(fds[0])
+                for fd in fds:
+                    os.close(fd)
                 service.host.ledger.drop(key)
-
-
-async def put_down_stray(host: Host, process: Process) -> None:
-    """A process whose worker is in no config any more: TERM, grace, KILL, swept and told of like any other."""
-    process.heard = lambda _message: None
-    host.processes.signal_tree(process, signal.SIGTERM)
-    await asyncio.wait([process.exit], timeout=STRAY_GRACE)
-    while not process.exit.done():
-        host.processes.signal_tree(process, signal.SIGKILL)
-        await asyncio.wait([process.exit], timeout=0.1)
-    seen = process.exit.result()
-    await host.processes.sweep(process)
-    told = forensics.decode(seen.status) if seen.status is not None else None
-    host.announce(
-        "worker.ended",
-        level="info",
-        worker=process.note["worker"],
-        spawn_id=process.spawn_id,
-        pid=process.pid,
-        how=f"{told} (no longer in the config)",
-        exit_kind=told.kind if told else None,
-        exit_code=told.code if told else None,
-        signal=told.signal if told else None,
-        uptime_s=round(seen.at - process.note["spawned_at"], 3),
-    )
-    if seen.id is not None:
-        host.ledger.ack(seen.id)
-    host.processes.forget(process)
 
 
 def tell_template(host: Host, template: Template, message: dict[str, Any]) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from supervisor.death import Fault
 from supervisor.group import Group
 from supervisor.keeper import Keeper
 from supervisor.order import names
 from supervisor.plan import fingerprint
-from supervisor.spec import ChildSpec, Config, GroupSpec
+from supervisor.spec import ChildSpec, Config, GroupSpec, Result
 from supervisor.standby import Shelf
 from supervisor.worker import Worker
 from supervisor.world import Memory
@@ -96,6 +97,14 @@ class Roster:
         """The worker of this name."""
         keeper = self.keepers.get(name)
         return keeper.child if keeper is not None and isinstance(keeper.child, Worker) else None
+
+    def lose(self, spawn_id: str, why: str) -> None:
+        """A spawn that cannot be kept: its life ends, or its standby, and the next is begun as after any failure."""
+        for worker in self.workers():
+            if worker.life is not None and worker.life.process is not None and worker.life.process.spawn_id == spawn_id:
+                worker.life.end(Fault(Result.RESOURCES, why))
+        for shelf in self.shelves.values():
+            shelf.lose(spawn_id, why)
 
     def workers(self) -> list[Worker]:
         """All of them."""

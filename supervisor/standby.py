@@ -88,6 +88,14 @@ class Shelf:
                 return process
         return None
 
+    def lose(self, spawn_id: str, why: str) -> None:
+        """One that cannot be kept is put down; another takes its place."""
+        for process in self._standbys:
+            if process.spawn_id == spawn_id:
+                self._standbys[process] = False
+                process.note["failed"] = why
+                self._host.processes.signal_tree(process, signal.SIGKILL)  # one that is not born yet hears it with its hello
+
     def close(self) -> None:
         """Put all of them down; they have nothing to lose."""
         self._closed = True
@@ -114,8 +122,8 @@ class Shelf:
             return
         if message.kind == "hello":
             process.note["heart"] = message.fields["heart"]
-            if process in self._dismissed:
-                self._dismiss(process)
+            if process in self._dismissed or "failed" in process.note:
+                self._host.processes.signal_tree(process, signal.SIGKILL)
         elif message.kind == "failed":
             process.note["failed"] = f"{message.fields['what']}: {message.fields['error']}"
         elif message.kind == "prepared" and not self._standbys[process]:

@@ -20,7 +20,8 @@ from workers.wire import Message, Violation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervisor.process import Process, Processes
+    from supervisor.process import Process
+    from supervisor.processes import Processes
 
 COALESCED = 0.02  # seconds by which a heart may hold a beat back
 NEAR = 0.2  # the last part of beat_within in which a pipe is read along with others

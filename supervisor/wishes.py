@@ -59,7 +59,7 @@ class Wishes:
         for keeper in meant:
             keeper.start()
         if wait:
-            await asyncio.gather(*(keeper.until(lambda it: it.settled) for keeper in meant))
+            await _settled(meant)
             _all_up(meant)
         return _told("started", meant)
 
@@ -87,6 +87,7 @@ class Wishes:
             lives = [_restart(keeper) for keeper in meant]
             if wait:
                 await asyncio.gather(*(keeper.until(again) for keeper, again in zip(meant, lives, strict=True)))
+                await _settled(meant)
                 _all_up(meant)
         return _told("restarted", meant)
 
@@ -102,6 +103,12 @@ class Wishes:
         for keeper in below:
             keeper.release()
         return _told("released", released)
+
+
+async def _settled(meant: list[Keeper]) -> None:
+    """All of them at one moment: one that is restarted while the others are waited for is waited for again."""
+    while not all(keeper.settled for keeper in meant):
+        await asyncio.gather(*(keeper.until(lambda it: it.settled) for keeper in meant))
 
 
 def _restart(keeper: Keeper) -> Callable[[Account], bool]:

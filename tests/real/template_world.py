@@ -178,3 +178,13 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def told(life: Life) -> dict[str, Any]:
+    assert life.until("ready")
+    return dict(json.loads(life.read(life.out)))
+
+
+def ended(life: Life) -> int:
+    life.until("hello")
+    return life.ended()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from supervisor import kernel
+from tests.real.copied import Copy
 from tests.real.service import PATIENCE, Service, is_alive, until
 
 if TYPE_CHECKING:
@@ -211,18 +212,55 @@ def test_descriptors_that_have_run_out_delay_a_spawn_and_kill_nobody(tmp_path: P
         assert not service.seen("worker.ended", worker="family")
 
 
+def without_room(service: Service) -> None:
+    """The anchor has no room for the descriptors of another spawn."""
+    limit(service.anchor, len(os.listdir(f"/proc/{service.anchor}/fd")) + 2)
+
+
+def lived_in_turn(service: Service, worker: str) -> None:
+    """Every life of it spawned once, ended once, and none beside another."""
+    told = [each for each in service.events if each.get("worker") == worker]
+    lives = [each for each in told if each["event"] in ("worker.spawned", "worker.ended") and each["pid"] is not None]
+    assert [each["event"] for each in lives] == ["worker.spawned", "worker.ended"] * (len(lives) // 2)
+    assert [each["spawn_id"] for each in lives[0::2]] == [each["spawn_id"] for each in lives[1::2]]
+
+
 def test_an_anchor_without_descriptors_kills_nobody(tmp_path: Path) -> None:
-    """What it is sent and cannot keep is lost for that one spawn; afterwards all is well."""
+    """A spawn that it could not keep is put down as one for which there was no room, and tried again; nothing else is lost."""
     with rig(tmp_path) as service:
         service.wait_for("supervisor.ready")
         since = service.mark
-        limit(service.anchor, len(os.listdir(f"/proc/{service.anchor}/fd")) + 2)
+        without_room(service)
         service.kill(service.wait_for("worker.ready", worker="neighbour")["pid"])
-        service.wait_for("worker.ended", worker="neighbour", since=since)
+        assert service.wait_for("worker.ended", worker="neighbour", since=since)["signal"] == "SIGKILL"
+        lost = service.wait_for("worker.ended", worker="neighbour", since=since, result="resources")
+        assert lost["why"] == "the anchor had no descriptors left for its pipes"
         limit(service.anchor, 4096)
-        service.wait_for("worker.ready", worker="neighbour", since=since, timeout=30)
+        service.wait_for("worker.ready", worker="neighbour", since=service.mark, timeout=30)
+        service.kill_supervisor()
+        assert service.worker("neighbour")["phase"] == "ready"
         assert service.process.poll() is None
         assert not service.seen("worker.ended", worker="family")
+    lived_in_turn(service, "neighbour")
+
+
+def test_a_supervisor_killed_before_it_hears_of_that_is_followed_by_one_that_knows(tmp_path: Path) -> None:
+    """It dies of the news: what became of the spawn is swept by the next, which goes by the note, and one life is left."""
+    copy = Copy(tmp_path)
+    copy.change("daemon", lambda text: text.replace('case "fault":', 'case "fault":\n                os.kill(os.getpid(), 9)'))
+    config = '[workers.one]\ntarget = "workers.ticker:main"\nbackoff = { first = "0s", initial = "200ms", max = "1s" }\n'
+    with copy.service(tmp_path, config) as service:
+        service.wait_for("supervisor.ready")
+        pid, since = service.pid("one"), service.mark
+        without_room(service)
+        service.kill(pid)
+        service.wait_for("supervisor.resumed", since=since)
+        limit(service.anchor, 4096)
+        service.wait_for("worker.ready", worker="one", since=since, timeout=30)
+        ours = [pid for pid in service.children() if (kernel.read_brand(pid) or 0) & 0xFFFFFFFF]
+        assert ours == [service.pid("one")]
+        assert service.process.poll() is None
+    lived_in_turn(service, "one")
 
 
 def limit(pid: int, files: int) -> None:

@@ -93,17 +93,32 @@ def test_spawns_asked_of_a_dying_template_are_done_by_the_next(tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_template_without_its_embryo_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    """Killed, it is replaced by the template; frozen, it is found out when a worker is not born."""
-    config = CONFIG + '[workers.born]\ntarget = "workers.ticker:main"\nready_within = "1s"\n'
-    with Service(tmp_path, config, modules={"counter": COUNTER}) as service:
-        pid = service.wait_for("worker.ready", worker="born")["pid"]
+    """Killed, it is replaced by the template; frozen, it is as good as dead: the next spawn does not wait for it."""
+    with rig(tmp_path) as service:
+        pid = service.wait_for("worker.ready", worker="counter-0")["pid"]
         service.wait_for("supervisor.ready")
         standby(service)
-        since = service.mark
-        service.kill(service.embryo(), number=number)
+        since, embryo = service.mark, service.embryo()
+        service.kill(embryo, number=number)
         service.kill(pid)
-        service.wait_for("worker.ready", since=since, worker="born", timeout=30)
-        assert not service.seen("worker.ended", worker="counter-0")
+        service.wait_for("worker.ready", since=since, worker="counter-0", timeout=5.0)
+        until(lambda: not is_alive(embryo), "it was put out of the way")
+        assert len(service.seen("worker.spawned", since=since)) == 1
+        assert not service.seen("worker.ended", worker="counter-1")
+
+
+def test_an_embryo_frozen_while_nobody_supervised_is_replaced(tmp_path: Path) -> None:
+    """Nobody was there to be told of it: the next supervisor looks."""
+    with rig(tmp_path) as service:
+        pid = service.wait_for("worker.ready", worker="counter-0")["pid"]
+        service.wait_for("supervisor.ready")
+        standby(service)
+        supervisor, embryo, since = service.supervisor, service.embryo(), service.mark
+        service.freeze(supervisor)
+        service.freeze(embryo)
+        service.kill(pid, supervisor)
+        service.wait_for("worker.ready", since=since, worker="counter-0", timeout=5.0)
+        until(lambda: not is_alive(embryo), "it was put out of the way")
 
 
 def test_a_frozen_template_is_replaced(tmp_path: Path) -> None:

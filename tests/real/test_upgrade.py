@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import supervisor
 from supervisor.cli import client
+from tests.real.copied import Copy
 from tests.real.service import Service, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-SOURCE = Path(supervisor.__file__).parent.parent
 CONFIG = """
 [workers.ticker]
 target = "workers.ticker:main"
@@ -31,23 +29,6 @@ standby = 1
 """
 
 
-class Copy:
-    """A copy of the whole package, and a service that runs from it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "copy"
-        for package in ("supervisor", "workers"):
-            shutil.copytree(SOURCE / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
-
-    def service(self, folder: Path, config: str = CONFIG) -> Service:
-        program = f"import sys; sys.path.insert(0, {str(self.root)!r}); from supervisor.cli.main import entry; entry()"
-        return Service(folder / "service", config, run=(sys.executable, "-P", "-c", program, "run"), env={"PYTHONPATH": ""})
-
-    def change(self, module: str, change: Callable[[str], str]) -> None:
-        path = self.root / "supervisor" / f"{module}.py"
-        path.write_text(change(path.read_text()))
-
-
 def pids(service: Service) -> dict[str, int]:
     return {row["worker"]: row["pid"] for row in service.status()["workers"]}
 
@@ -55,7 +36,7 @@ def pids(service: Service) -> dict[str, int]:
 def test_no_worker_notices_an_upgrade(tmp_path: Path) -> None:
     """New code, its version in the event; the same processes, the same standby, every line of output once."""
     copy = Copy(tmp_path)
-    with copy.service(tmp_path) as service:
+    with copy.service(tmp_path, CONFIG) as service:
         service.wait_for("standby.ready")
         before, old, standbys = pids(service), service.supervisor, service.worker("standing")["standbys"]
         copy.change("__init__", lambda text: text.replace(supervisor.__version__, "99.0"))
@@ -91,7 +72,7 @@ def test_code_that_cannot_start_leaves_the_old_one_in_place(
 ) -> None:
     """The client is told why, an event tells it too, and the same supervisor goes on; the next upgrade may be better."""
     copy = Copy(tmp_path)
-    with copy.service(tmp_path) as service:
+    with copy.service(tmp_path, CONFIG) as service:
         service.wait_for("supervisor.ready")
         before, old = pids(service), service.supervisor
         good = (copy.root / "supervisor" / f"{module}.py").read_text()
@@ -140,7 +121,7 @@ backoff = { first = "1s", initial = "30s", max = "30s" }
 def test_a_candidate_that_is_killed_is_a_failed_upgrade(tmp_path: Path) -> None:
     """Whoever killed it: the old one stays."""
     copy = Copy(tmp_path)
-    with copy.service(tmp_path) as service:
+    with copy.service(tmp_path, CONFIG) as service:
         service.wait_for("supervisor.ready")
         old = service.supervisor
         copy.change("keeper", lambda text: text + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
@@ -152,7 +133,7 @@ def test_a_candidate_that_is_killed_is_a_failed_upgrade(tmp_path: Path) -> None:
 def test_a_supervisor_that_dies_during_an_upgrade_is_followed_by_the_new_code(tmp_path: Path) -> None:
     """The new code takes its time, and the old one is killed meanwhile: in the end one supervisor, and no worker noticed."""
     copy = Copy(tmp_path)
-    with copy.service(tmp_path) as service:
+    with copy.service(tmp_path, CONFIG) as service:
         service.wait_for("supervisor.ready")
         before, old = pids(service), service.supervisor
         copy.change("keeper", lambda text: text + "\nimport time\ntime.sleep(0.7)\n")
@@ -164,5 +145,24 @@ def test_a_supervisor_that_dies_during_an_upgrade_is_followed_by_the_new_code(tm
             service.wait_for("supervisor.resumed")
         until(lambda: len(service.living()) == len(before) + 5, "one supervisor is left")
         assert service.ask("upgrade") == {"upgraded": True}
+        assert pids(service) == before
+        assert not service.seen("worker.ended")
+
+
+def test_a_supervisor_that_fails_in_a_callback_leaves_and_is_followed(tmp_path: Path) -> None:
+    """Half of what it had to do may be undone: the next goes by the notes, and no worker notices."""
+    copy = Copy(tmp_path)
+    thawed = '            self.log.announce("worker.thawed"'
+    copy.change("daemon", lambda text: text.replace(thawed, f'            raise RuntimeError("planted")\n{thawed}'))
+    with copy.service(tmp_path, CONFIG) as service:
+        service.tracebacks_are_fine = True
+        service.wait_for("standby.ready")
+        before, old = pids(service), service.supervisor
+        service.freeze(before["ticker-0"])
+        service.wait_for("worker.frozen", worker="ticker-0")
+        service.thaw(before["ticker-0"])
+        assert service.wait_for("supervisor.resumed")["reason"] == "exit code 1"
+        assert "RuntimeError: planted" in service.stderr
+        assert service.supervisor != old
         assert pids(service) == before
         assert not service.seen("worker.ended")

@@ -1,0 +1,60 @@
+"""What several files of these tests stand on: a template with odd modules, a control socket with its clients."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.real.control_world import Client, Host
+from tests.real.template_acts import MODULES
+from tests.real.template_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of modules for the workers of a template."""
+    path = tmp_path_factory.mktemp("modules")
+    path.chmod(0o755)
+    path.parent.chmod(0o755)
+    for name, text in MODULES.items():
+        (path / f"{name}.py").write_text(text)
+    return str(path)
+
+
+@pytest.fixture
+def world(folder: str) -> Iterator[World]:
+    """A template that has them."""
+    with World("odd", path=(folder,)) as one:
+        yield one
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A process that serves a control socket, once it is told to."""
+    # Not tmp_path: other users, whom some tests become, may not enter it.
+    with tempfile.TemporaryDirectory(prefix="ninelives-") as folder:
+        os.chmod(folder, 0o755)
+        made = Host(Path(folder, "fake.sock"))
+        yield made
+        made.end()
+
+
+@pytest.fixture
+def connect(host: Host) -> Iterator[Callable[[], Client]]:
+    """Makes clients of it."""
+    made: list[Client] = []
+
+    def one() -> Client:
+        made.append(host.client())
+        return made[-1]
+
+    yield one
+    for client in made:
+        client.close()
