@@ -74,7 +74,7 @@ class Death:
     async def _terminate(self, process: Process) -> None:
         """TERM to all of it, its grace, KILL to all of it."""
         begun = process.note.get("put_down", {}).get("at", time.monotonic())
-        self._stopping(process, "asked", None)
+        self._stopping(process, self._life.asked_why, None)
         left = max(0.0, begun + self._life.spec.grace - time.monotonic())
         await self._born(process)
         self._life.host.processes.signal_tree(process, signal.SIGTERM)

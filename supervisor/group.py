@@ -66,10 +66,10 @@ class Group:
         life = asyncio.create_task(self._compose().run(settled), name=self.name)
         try:
             await asyncio.wait([life])
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             asked = True
             observed(Phase.STOPPING)
-            await put_down(life)
+            await put_down(life, str(cancelled))
         finally:
             self._side = None
             for member in self._members:
@@ -171,11 +171,16 @@ class Together:
             if any(member.adopting for member in life.members):
                 self._begin(life)
         starter = asyncio.create_task(self._start(settled))
+        why = ""
         try:
             await self._over.wait()
+            why = str(self._error)  # whose failure it is: those who are put down for it say so
+        except asyncio.CancelledError as cancelled:
+            why = str(cancelled)
+            raise
         finally:
             self._open = False
-            end = asyncio.create_task(self._end(starter))
+            end = asyncio.create_task(self._end(starter, why))
             await finish(end)
             end.result()
         assert self._error is not None
@@ -214,11 +219,11 @@ class Together:
                 await self._settled[life].wait()
         settled()
 
-    async def _end(self, starter: asyncio.Task[None]) -> None:
+    async def _end(self, starter: asyncio.Task[None], why: str) -> None:
         await put_down(starter)
         for life in tuple(reversed(self.lives)):
             if life in self._running:
-                await put_down(self._running[life])
+                await put_down(self._running[life], why)
         self._running.clear()
 
 
@@ -234,7 +239,7 @@ class Abreast(Together):
             await self._settled[life].wait()
         settled()
 
-    async def _end(self, starter: asyncio.Task[None]) -> None:
+    async def _end(self, starter: asyncio.Task[None], why: str) -> None:
         await put_down(starter)
         needed_by = self._needed_by()
         try:
@@ -244,15 +249,15 @@ class Abreast(Together):
         ends: dict[Life, asyncio.Task[None]] = {}
         for life in order:
             first = [ends[other] for other in needed_by[life] if other in ends]
-            ends[life] = asyncio.create_task(self._end_one(life, first))
+            ends[life] = asyncio.create_task(self._end_one(life, first, why))
         await asyncio.gather(*ends.values())
         self._running.clear()
 
-    async def _end_one(self, life: Life, first: Iterable[asyncio.Task[None]]) -> None:
+    async def _end_one(self, life: Life, first: Iterable[asyncio.Task[None]], why: str) -> None:
         for other in first:
             await asyncio.wait([other])
         if life in self._running:
-            await put_down(self._running[life])
+            await put_down(self._running[life], why)
 
     def _needed_by(self) -> dict[Life, list[Life]]:
         homes: dict[str, set[Life]] = {}

@@ -69,9 +69,9 @@ class Keeper(Account):
             self._interrupt()
         try:
             await asyncio.wait([life])
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             try:
-                await put_down(life)
+                await put_down(life, str(cancelled))
             finally:
                 self._book(life)
             raise

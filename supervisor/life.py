@@ -45,6 +45,7 @@ class Life:
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[Fault | None] = self._loop.create_future()
         self._violations = 0
+        self.asked_why = "asked"  # or that another member of its group failed
 
     # -- the whole of it ----------------------------------------------------------------------------------------------
 
@@ -145,7 +146,8 @@ class Life:
             self.end(None)
         try:
             return False, await asyncio.shield(self._over)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
+            self.asked_why = str(cancelled) or "asked"
             self.end(None)  # on the way down nothing makes it ready any more
             return True, None
 

@@ -148,17 +148,17 @@ async def finish(task: asyncio.Task[Any]) -> None:
         raise cancelled
 
 
-async def put_down(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, and `finish` it."""
-    cancel_soon(task)
+async def put_down(task: asyncio.Task[Any], why: str = "") -> None:
+    """Cancel a task, which may read in its CancelledError why, and `finish` it."""
+    cancel_soon(task, why)
     await finish(task)
 
 
-def cancel_soon(task: asyncio.Task[Any]) -> None:
+def cancel_soon(task: asyncio.Task[Any], why: str = "") -> None:
     """Cancel a task after it had its first step, and only once."""
     # A task that is cancelled before its first step never takes it, and what it was to adopt would live on.
     # A second cancellation could cut the first one's putting down short.
-    task.get_loop().call_soon(lambda: task.cancelling() or task.cancel())
+    task.get_loop().call_soon(lambda: task.cancelling() or task.cancel(why))
 
 
 def now() -> float:

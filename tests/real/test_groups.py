@@ -71,12 +71,14 @@ def test_who_is_restarted_with_a_failed_member(tmp_path: Path, strategy: str, wa
         service.kill(before["b"])
         ready(service, *{each[1] for each in wanted.split() if each[0] == "+"}, since=since)
         assert told(service, since) == wanted.split()
+        assert {each["reason"] for each in service.seen("worker.stopping", since=since)} <= {"b failed"}
         untouched = [name for name in (*names, "e") if name not in wanted]
         assert {name: service.pid(name) for name in untouched} == {name: before[name] for name in untouched}
         assert [row["worker"] for row in service.status()["workers"] if row["streak"]] == ["b"]
         since = service.mark
         service.stop()
         assert told(service, since, *names) == ["-d", "-c", "-b", "-a"]
+        assert {each["reason"] for each in service.seen("worker.stopping", since=since)} == {"asked"}
 
 
 def test_groups_in_groups(tmp_path: Path) -> None:
