@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,3 +48,8 @@ def test_the_diagram_shows_every_move() -> None:
     arrows = [line for line in diagram().splitlines() if "-->" in line and "[*]" not in line]
     assert len(arrows) == sum(map(len, LEGAL.values()))
     assert "    ready --> stopping" in arrows
+
+
+def test_the_documentation_shows_the_diagram_as_it_is() -> None:
+    """Whoever changes the table pastes the new one."""
+    assert diagram() in (Path(__file__).parents[2] / "docs/architecture.md").read_text()
