@@ -184,10 +184,11 @@ class Pipes:
                 return
             source = Source(slot, Slot(json.dumps(label).encode()), self.instance)
             self.names[source.name] = source
-        elif source.fd >= 0:  # a supervisor that resumed adds what we have: the newer descriptor is as good
+        else:
+            source.describe(label, self.instance)
+        if source.fd >= 0:  # a supervisor that resumed adds what we have: the newer descriptor is as good
             self._forget_fd(source)
         self.pipeless.pop(source, None)
-        source.describe(label, self.instance)
         source.at_end = False
         self.journal.commit(source.slot, source.state())
         source.fd = fd

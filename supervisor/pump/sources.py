@@ -50,9 +50,9 @@ class Source:
         """Take the label of an `add` or a `label` message."""
         self.label = label
         self.name = str(label.get("source", ""))
-        if len(json.dumps(label)) > 8192:
-            raise ValueError("the label of a source is at most 8 KiB")
         self.info = EVENTS if self.is_events else json.dumps(label, separators=(",", ":")).encode()
+        if len(self.info) > 8192:
+            raise ValueError("the label of a source is at most 8 KiB")
         self.envelope = Envelope(instance, label)
         output = label.get("output") or {}
         self.drops = self.is_events or output.get("when_full") == "drop"
