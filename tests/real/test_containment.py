@@ -263,6 +263,25 @@ def test_a_supervisor_killed_before_it_hears_of_that_is_followed_by_one_that_kno
     lived_in_turn(service, "one")
 
 
+def test_a_life_that_runs_without_a_place_at_the_anchor_is_put_down_by_the_next_supervisor(tmp_path: Path) -> None:
+    """One that never heard of the loss is killed later: the life is ended as what it is, told once, and followed by another."""
+    copy = Copy(tmp_path)
+    copy.change("daemon", lambda text: text.replace('case "fault":', 'case "fault":\n                return'))
+    with copy.service(tmp_path, '[workers.one]\ntarget = "workers.ticker:main"\n') as service:
+        service.wait_for("supervisor.ready")
+        pid, since = service.pid("one"), service.mark
+        without_room(service)
+        service.kill(pid)
+        lost = service.wait_for("worker.ready", worker="one", since=since)["pid"]
+        limit(service.anchor, 4096)
+        since = service.mark
+        service.kill_supervisor()
+        assert service.wait_for("worker.ended", worker="one", since=since, pid=lost)["result"] == "resources"
+        service.wait_for("worker.ready", worker="one", since=since)
+        assert not is_alive(lost)
+    lived_in_turn(service, "one")
+
+
 def limit(pid: int, files: int) -> None:
     """Its soft RLIMIT_NOFILE."""
     hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
