@@ -84,7 +84,8 @@ class Life:
         self.process = process = taken or self._spawn()
         self.worker.life = self
         self.readiness = Readiness(self)
-        process.heard = self._heard
+        was_ready = process.note.get("ready_at") is not None
+        process.heard = self._heard  # at once, for what was said before anybody listened: it may be `ready`
         process.exit.add_done_callback(lambda _: self.end(None))
         if adopted is None and taken is not None:
             self._announce_spawned("standby")
@@ -92,10 +93,11 @@ class Life:
             self._go(process)
         if "put_down" in process.note:
             return
-        if process.note.get("ready_at") is not None:
+        if was_ready:
             self.host.processes.unlisten(process)
             self.observed(Phase.READY)
             self._watch()
+        if process.note.get("ready_at") is not None:
             return
         self.host.processes.listen(process)
         if not process.exit.done():
