@@ -191,9 +191,15 @@ def _load(function: Function) -> None:
 
 def _wait_for_go(heart: Heart) -> bool:
     """Say `prepared` and wait; False when we are no longer wanted. SIGTERM ends a standby at once."""
+    # Once for practice: the pages it writes to are copied now, not when a worker has died and everybody waits.
+    _answer_to(heart, wire.decode_go(wire.encode_go(wire.Go(heart.name, heart.replica))))
+    wire.encode("ready", at=1.0)
     os.write(BEAT, wire.encode("prepared", at=round(time.monotonic(), 6)))
     with os.fdopen(GO, "rb") as pipe:
-        go = wire.decode_go(pipe.readline())  # not to the end: the anchor keeps the other end as well
+        return _answer_to(heart, wire.decode_go(pipe.readline()))  # not to the end: the anchor keeps the other one too
+
+
+def _answer_to(heart: Heart, go: wire.Go | None) -> bool:
     if go is None:
         return False
     heart.name, heart.replica = go.name, go.replica

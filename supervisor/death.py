@@ -40,6 +40,10 @@ class Death:
         self._life, self._process, self._asked, self.fault = life, process, asked, fault
         self._orphans: list[Orphan] = []
 
+    def has_come(self) -> bool:
+        """Reaped, and nothing left behind."""
+        return self._process.exit.done() and not self._life.host.processes.orphans.of(self._process.number)
+
     async def come(self) -> Exit:
         """Put it down if it does not end by itself; dead, reaped and swept when this returns."""
         process = self._process

@@ -147,7 +147,7 @@ class Life:
         if process.exit.done():
             self.end(None)
         try:
-            return False, await asyncio.shield(self._over)
+            return False, await self._over
         except asyncio.CancelledError as cancelled:
             self.asked_why = str(cancelled) or "asked"
             self.end(None)  # on the way down nothing makes it ready any more
@@ -159,6 +159,8 @@ class Life:
             self.readiness.close()
         if self.watch is not None:
             self.watch.active = False
+        if death.has_come():
+            return await death.come()  # no wait in it, so nothing that a cancellation could cut short
         work = self._loop.create_task(death.come())
         while not work.done():
             with contextlib.suppress(asyncio.CancelledError):

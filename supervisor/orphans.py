@@ -32,14 +32,14 @@ class Orphans:
     def __init__(self, nonce: int, anchor_pid: int, *, spared: Callable[[], set[int | None]]) -> None:
         self._nonce, self._anchor_pid, self._spared = nonce, anchor_pid, spared
         self._loop = asyncio.get_running_loop()
-        self._scan: asyncio.Future[dict[int, list[kernel.Stat]]] | None = None
+        self._seen: dict[int, list[kernel.Stat]] | None = None
 
     async def sweep(self, number: int) -> list[Orphan]:
         """Kill everything that carries the brand of this spawn; return when none of it is alive."""
         swept: dict[int, Orphan] = {}
         pause = 0.0
         while True:
-            found = (await self._look_soon()).get(number, [])
+            found = self.of(number)
             if not found:
                 return list(swept.values())
             # Stopped first, so that none of them forks while we go through them; then killed, children included.
@@ -71,16 +71,17 @@ class Orphans:
         if now is not None and now.command.startswith(EMBRYO) and (not states or now.state in states):
             send(pid, now.start, signal.SIGKILL)
 
-    def _look_soon(self) -> asyncio.Future[dict[int, list[kernel.Stat]]]:
-        """Brand number -> children of the anchor that are nobody's; one look serves all who ask in the same turn."""
-        if self._scan is None:
-            self._scan = self._loop.create_future()
-            self._loop.call_soon(self._look)
-        return self._scan
+    def of(self, number: int) -> list[kernel.Stat]:
+        """The children of the anchor that carry this brand and are nobody's; one look serves all who ask in a turn."""
+        if self._seen is None:
+            self._seen = self._look()
+            self._loop.call_soon(self._forget)
+        return self._seen.get(number, [])
 
-    def _look(self) -> None:
-        scan, self._scan = self._scan, None
-        assert scan is not None
+    def _forget(self) -> None:
+        self._seen = None
+
+    def _look(self) -> dict[int, list[kernel.Stat]]:
         spared = self._spared()
         found: dict[int, list[kernel.Stat]] = {}
         for pid in kernel.children(self._anchor_pid):
@@ -91,7 +92,7 @@ class Orphans:
             if value is None or now is None or now.state in "ZX" or (value >> 32) & 0xFFFFFF != self._nonce:
                 continue
             found.setdefault(value & 0xFFFFFFFF, []).append(now)
-        scan.set_result(found)
+        return found
 
 
 def send(pid: int, start: int, number: int) -> bool:

@@ -19,6 +19,9 @@ from typing import Any
 BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes one a call
+
+
 class Link:
     """One end of a SEQPACKET pair to a supervisor; what cannot be sent now waits in order."""
 
@@ -29,7 +32,7 @@ class Link:
 
     def send(self, packet: dict[str, Any], fds: list[int] | None = None) -> None:
         """Send or queue; a link whose other end is gone drops what it is given (its notes are kept elsewhere)."""
-        self._waiting.append((json.dumps(packet, separators=(",", ":")).encode(), fds or []))
+        self._waiting.append((_encode(packet).encode(), fds or []))
         self.flush()
 
     def flush(self) -> None:
