@@ -165,7 +165,8 @@ def _work(request: Request) -> int:
         return 1
     if request.standby and not _wait_for_go(heart):
         return 0
-    _say_started()
+    if request.ready == "started":  # else its own `ready` tells, and every line more wakes the supervisor once more
+        _say_started()
     return function.run(heart)
 
 

@@ -157,6 +157,15 @@ def tee(source: int, target: int, size: int) -> int:
     return copied
 
 
+def children_of_one_thread(pid: int) -> list[int]:
+    """The children of a process that is known to have one thread only; empty if it is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:
+            return [int(child) for child in file.readall().split()]
+    except OSError:
+        return []
+
+
 def children(pid: int) -> list[int]:
     """The children of all threads of a process; empty if it is gone."""
     found: list[int] = []

@@ -86,7 +86,7 @@ class Life:
         self.readiness = Readiness(self)
         was_ready = process.note.get("ready_at") is not None
         process.heard = self._heard  # at once, for what was said before anybody listened: it may be `ready`
-        process.exit.add_done_callback(lambda _: self.end(None))
+        process.exit.add_done_callback(lambda _: self._has_ended(process))
         if adopted is None and taken is not None:
             self._announce_spawned("standby")
         if taken is not None and process.go_fd is not None:
@@ -134,6 +134,11 @@ class Life:
             os.write(process.go_fd, line)
         os.close(process.go_fd)
         process.go_fd = None
+
+    def _has_ended(self, process: Process) -> None:
+        # The news of one that was never born may arrive when the next try has already begun: it is not about that one.
+        if process is self.process:
+            self.end(None)
 
     def end(self, fault: Fault | None) -> None:
         """It is over: the process has ended (None), or shall."""

@@ -57,12 +57,12 @@ class Orphans:
 
     def kill_embryos(self) -> None:
         """Of all templates: each makes another. What a stuck one would have taken is taken by the next."""
-        for pid in kernel.children(self._anchor_pid):
+        for pid in kernel.children_of_one_thread(self._anchor_pid):
             self.kill_embryo(pid)
 
     def kill_frozen_embryos(self) -> None:
         """Those that were stopped with a signal: they would keep a request to themselves for ever."""
-        for pid in kernel.children(self._anchor_pid):
+        for pid in kernel.children_of_one_thread(self._anchor_pid):
             self.kill_embryo(pid, states="Tt")
 
     def kill_embryo(self, pid: int, *, states: str = "") -> None:
@@ -84,7 +84,7 @@ class Orphans:
     def _look(self) -> dict[int, list[kernel.Stat]]:
         spared = self._spared()
         found: dict[int, list[kernel.Stat]] = {}
-        for pid in kernel.children(self._anchor_pid):
+        for pid in kernel.children_of_one_thread(self._anchor_pid):
             if pid in spared:
                 continue
             value = kernel.read_brand(pid)
