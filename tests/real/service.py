@@ -253,8 +253,12 @@ class Service:
 
     def kill(self, *pids: int, number: int = signal.SIGKILL) -> None:
         """Signal processes, SIGKILL unless told otherwise."""
-        for pid in pids:
-            os.kill(pid, number)
+        for at, pid in enumerate(pids):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                if at == 0:  # the end of one may take another along before its turn: a template its embryo
+                    raise
 
     def kill_supervisor(self) -> Event:
         """SIGKILL it; the `supervisor.resumed` of the next."""

@@ -13,12 +13,12 @@ from tests.real.template_world import World, ended, environment, told
 
 
 def test_a_plain_function_is_ready_when_it_starts(world: World) -> None:
-    """hello, hello with what was learnt, started, ready, leaving, end: and the output came through its own pipe."""
+    """hello, hello with what was learnt, ready, leaving, end: and the output came through its own pipe."""
     life = world.ask(target="odd:plain", args={"number": 9})
     kinds = []
     while (message := life.next()) is not None:
         kinds.append(message.kind)
-    assert kinds == ["hello", "hello", "started", "ready", "leaving"]
+    assert kinds == ["hello", "hello", "ready", "leaving"]
     assert life.ended() == 0
     assert life.read(life.out) == "number 9\n"
 
