@@ -100,6 +100,8 @@ def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
         code = CODES.get(failed.what, OTHER)
         with contextlib.suppress(OSError):
             os.write(beat, wire.encode_fitting("failed", "error", what=failed.what, error=failed.error))
+    except BrokenPipeError:
+        code = OTHER  # nobody listens to it any more: this spawn was given up, and nothing of the user's has run yet
     except SystemExit as wish:  # of the target's module, while it was imported
         code = wish.code if isinstance(wish.code, int) else 1
     except BaseException:  # noqa: BLE001 the worker's stderr sees it; a template must never run on in a child

@@ -231,17 +231,16 @@ def test_an_anchor_without_descriptors_kills_nobody(tmp_path: Path) -> None:
         service.wait_for("supervisor.ready")
         since = service.mark
         without_room(service)
-        service.kill(service.wait_for("worker.ready", worker="neighbour")["pid"])
-        assert service.wait_for("worker.ended", worker="neighbour", since=since)["signal"] == "SIGKILL"
-        lost = service.wait_for("worker.ended", worker="neighbour", since=since, result="resources")
+        service.ask("scale", worker="neighbour", replicas=2)
+        lost = service.wait_for("worker.ended", worker="neighbour-1", since=since, result="resources")
         assert lost["why"] == "the anchor had no descriptors left for its pipes"
         limit(service.anchor, 4096)
-        service.wait_for("worker.ready", worker="neighbour", since=service.mark, timeout=30)
+        service.wait_for("worker.ready", worker="neighbour-1", since=service.mark, timeout=30)
         service.kill_supervisor()
-        assert service.worker("neighbour")["phase"] == "ready"
+        assert service.worker("neighbour-1")["phase"] == "ready"
         assert service.process.poll() is None
         assert not service.seen("worker.ended", worker="family")
-    lived_in_turn(service, "neighbour")
+    lived_in_turn(service, "neighbour-1")
 
 
 def test_a_supervisor_killed_before_it_hears_of_that_is_followed_by_one_that_knows(tmp_path: Path) -> None:
@@ -251,14 +250,14 @@ def test_a_supervisor_killed_before_it_hears_of_that_is_followed_by_one_that_kno
     config = '[workers.one]\ntarget = "workers.ticker:main"\nbackoff = { first = "0s", initial = "200ms", max = "1s" }\n'
     with copy.service(tmp_path, config) as service:
         service.wait_for("supervisor.ready")
-        pid, since = service.pid("one"), service.mark
+        since = service.mark
         without_room(service)
-        service.kill(pid)
+        service.ask("scale", worker="one", replicas=2)
         service.wait_for("supervisor.resumed", since=since)
         limit(service.anchor, 4096)
-        service.wait_for("worker.ready", worker="one", since=since, timeout=30)
-        ours = [pid for pid in service.children() if (kernel.read_brand(pid) or 0) & 0xFFFFFFFF]
-        assert ours == [service.pid("one")]
+        service.wait_for("worker.ready", worker="one-1", since=since, timeout=30)
+        ours = {pid for pid in service.children() if (kernel.read_brand(pid) or 0) & 0xFFFFFFFF}
+        assert ours == {service.pid("one"), service.pid("one-1")}
         assert service.process.poll() is None
     lived_in_turn(service, "one")
 
@@ -269,17 +268,17 @@ def test_a_life_that_runs_without_a_place_at_the_anchor_is_put_down_by_the_next_
     copy.change("daemon", lambda text: text.replace('case "fault":', 'case "fault":\n                return'))
     with copy.service(tmp_path, '[workers.one]\ntarget = "workers.ticker:main"\n') as service:
         service.wait_for("supervisor.ready")
-        pid, since = service.pid("one"), service.mark
+        since = service.mark
         without_room(service)
-        service.kill(pid)
-        lost = service.wait_for("worker.ready", worker="one", since=since)["pid"]
+        service.ask("scale", worker="one", replicas=2)
+        lost = service.wait_for("worker.ready", worker="one-1", since=since)["pid"]
         limit(service.anchor, 4096)
         since = service.mark
         service.kill_supervisor()
-        assert service.wait_for("worker.ended", worker="one", since=since, pid=lost)["result"] == "resources"
-        service.wait_for("worker.ready", worker="one", since=since)
+        assert service.wait_for("worker.ended", worker="one-1", since=since, pid=lost)["result"] == "resources"
+        service.wait_for("worker.ready", worker="one-1", since=since)
         assert not is_alive(lost)
-    lived_in_turn(service, "one")
+    lived_in_turn(service, "one-1")
 
 
 def limit(pid: int, files: int) -> None:
