@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -94,9 +93,9 @@ class Life:
 class World:
     """A template, the lives asked of it, and the promise that nothing of it is left."""
 
-    def __init__(self, *preload: str, path: tuple[str, ...] = (), once: bool = False) -> None:
+    def __init__(self, *preload: str, path: tuple[str, ...] = (), once: bool = False, nonce: int | None = None) -> None:
         kernel.become_subreaper()
-        self.nonce = int.from_bytes(os.urandom(3), "big") | 1
+        self.nonce = nonce or int.from_bytes(os.urandom(3), "big") | 1
         self.lives: list[Life] = []
         self._number = 0
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -158,17 +157,21 @@ class World:
                 found.append(now.pid)
         return found
 
+    def settled(self, *commands: str) -> list[int]:
+        """The processes, once they are those of these names (`ps -o comm`) and no others: no midwife, no shell on its way."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            found = [now for pid in self.branded() if (now := kernel.stat(pid)) is not None]
+            if sorted(now.command for now in found) == sorted(commands):
+                return [now.pid for now in found]
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not {sorted(commands)}: {found}")
+            time.sleep(0.002)
+
     def close(self) -> None:
         """End everything, by brand, and reap it; the descriptors too."""
         self.channel.close()
-        kernel.kill_branded(self.nonce)
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, 0)
-                kernel.kill_branded(self.nonce)
-                continue
-            break
+        end_branded(self.nonce)
         for life in (*self.lives, self.said):
             life.close()
         assert self.branded() == []
@@ -178,6 +181,21 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def end_branded(nonce: int) -> None:
+    """Kill and reap what carries this brand, until this process has no child any more."""
+    kernel.kill_branded(nonce)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        kernel.kill_branded(nonce)
+        if not pid:
+            time.sleep(0.002)
+    raise TimeoutError("a child does not end")
 
 
 def told(life: Life) -> dict[str, Any]:

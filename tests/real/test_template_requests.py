@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from supervisor import kernel
-from tests.real.template_world import PATIENCE, World, ended, told
+from tests.real.template_world import PATIENCE, World, end_branded, ended, told
 
 
 def test_a_standby_waits_for_its_go(world: World, folder: str) -> None:
@@ -151,29 +151,41 @@ def test_nothing_outlives_the_anchor(folder: str, user: str | None) -> None:
     """kill -9 of the anchor: template, worker (of another user too) and a daemonised grandchild are gone."""
     if user is not None and os.geteuid() != 0:
         pytest.skip("changing users takes root")
+    nonce = int.from_bytes(os.urandom(3), "big") | 1
+    kernel.become_subreaper()
     read, write = os.pipe()
     anchor = os.fork()
     if anchor == 0:
-        world = World("odd", path=(folder,))
-        life = world.ask(target="odd:hearty", user=user, cwd="/")
-        life.until("ready")
-        daemon = world.ask(command=["sh", "-c", "setsid sh -c 'echo; exec sleep 60' & exec sleep 61"])
-        daemon.until("hello")
-        os.read(daemon.out, 1)
-        os.write(write, json.dumps([world.nonce, world.branded()]).encode())
-        signal.pause()
-    os.close(write)
-    kernel.become_subreaper()
-    nonce, pids = json.loads(os.read(read, 4096))
-    os.close(read)
-    pidfds = [os.pidfd_open(pid) for pid in pids]
-    os.kill(anchor, signal.SIGKILL)
-    for pidfd in pidfds:
-        assert select.select([pidfd], [], [], PATIENCE)[0]
-        os.close(pidfd)
-    while True:
         try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            break
-    assert kernel.kill_branded(nonce) == 0
+            os.write(write, json.dumps(everybody(folder, user, nonce)).encode())
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        os.close(write)
+        # Not one of them can go unseen: what ends before its parent does is a zombie until then, and still has its number.
+        pidfds = [os.pidfd_open(pid) for pid in json.loads(os.read(read, 4096))]
+        os.kill(anchor, signal.SIGKILL)
+        ended = [bool(select.select([pidfd], [], [], PATIENCE)[0]) for pidfd in pidfds]
+        for pidfd in pidfds:
+            os.close(pidfd)
+    finally:
+        os.close(read)
+        os.kill(anchor, signal.SIGKILL)
+        left = kernel.kill_branded(nonce)
+        end_branded(nonce)
+    assert ended == [True] * 5
+    assert left == 0
+
+
+def everybody(folder: str, user: str | None, nonce: int) -> list[int]:
+    """A template with its embryo, a worker and two of a program, one of them daemonised."""
+    world = World("odd", path=(folder,), nonce=nonce)
+    worker = world.ask(target="odd:hearty", user=user, cwd="/")
+    worker.until("ready")
+    program = world.ask(command=["sh", "-c", "setsid sh -c 'echo; exec sleep 60' & exec sleep 61"])
+    program.until("hello")
+    os.read(program.out, 1)
+    pids = world.settled("template test", "embryo test", "it", "sleep", "sleep")
+    assert {world.pid, worker.pid, program.pid} < set(pids)
+    return pids
