@@ -43,8 +43,10 @@ class Pump:
         self.channel.setblocking(False)  # recv_fds takes flags, and forgets them (Python 3.11)
         self.epoll.register(CHANNEL, select.EPOLLIN)
         self.stopping = self.orphaned = False
-        self.pipes = Pipes(self.journal, self.intake, self.outlet, self.epoll, instance, self.hear)
         self.followers = Followers(self.journal, self.epoll, instance)
+        self.pipes = Pipes(
+            self.journal, self.intake, self.outlet, self.epoll, instance, self.hear, self.followers.keep_up
+        )
         self.beat_at = 0.0
 
     # -- the loop

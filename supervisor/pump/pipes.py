@@ -32,9 +32,10 @@ class Pipes:
 
     def __init__(
         self, journal: Journal, intake: Intake, outlet: Outlet, epoll: select.epoll, instance: str,
-        hear: Callable[[], None],
+        hear: Callable[[], None], keep_up: Callable[[], None],
     ) -> None:  # fmt: skip
         self.hear = hear  # does what the supervisor has asked for so far
+        self.keep_up = keep_up  # lets those who read the ring go on before it is overwritten
         self.journal = journal
         self.intake = intake
         self.outlet = outlet
@@ -105,6 +106,7 @@ class Pipes:
             self._block(source)
             return False
         more = self.intake.pull(source, now)
+        self.keep_up()
         if more is None:
             self._ended(source)
             return False
@@ -153,6 +155,7 @@ class Pipes:
         for source in [source for source in self.blocked if self.intake.may_read(source, now)]:
             if source.full:
                 self.intake.work(source, b"", now)
+                self.keep_up()
                 self._watch_time(source, now)
             if not source.full:
                 self.blocked.discard(source)
