@@ -25,7 +25,9 @@ CLOSED, TAKEN = b"c", b"t"  # what an embryo says at its end
 _PACKET = 1 << 18  # bytes; a unix socket's packet is bounded by its send buffer, far below
 _FDS = 16  # more than a request may carry, so that too many are seen and closed
 _BATCH = 16  # requests taken by one embryo: few enough that the next is at work while these are being forked
-_SAMPLE = json.dumps({"kind": "spawn", "spawn": "a#1", "brand": 1, "anchor": 1, "name": "a", "target": "a:a", "env": {}})
+_SAMPLE = json.dumps(
+    {"kind": "spawn", "spawn": "a#1", "brand": 1, "anchor": 1, "name": "a", "target": "a:a", "env": {}}
+)
 
 freshness = Freshness()
 """Of what this process has imported; an embryo answers for its template, for it has its memory."""
@@ -47,8 +49,9 @@ def wait_for_requests(
     births: list[Birth] | None = []
     os.setsid()
     kernel.name_process(f"embryo {name}")
-    rehearse(1)  # copies, now that nobody waits for it, the pages it will write to as a worker
-    birth.Request.from_packet(json.loads(_SAMPLE))
+    if not is_dead(channel.fileno(), 0):  # nothing waits there
+        rehearse(1)  # copies, now that nobody waits for it, the pages it will write to as a worker
+        birth.Request.from_packet(json.loads(_SAMPLE))
     while not births:
         births = next_births(channel, template.fileno())
         if births is None or is_dead(template.fileno(), 0):
@@ -137,8 +140,8 @@ def _understand(data: bytes, fds: list[int], flags: int) -> Birth | None:
     try:
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             raise ValueError("the packet was cut short")  # noqa: TRY301 one place refuses
-        if len(fds) != 5:
-            raise ValueError(f"{len(fds)} descriptors instead of 5")  # noqa: TRY301
+        if len(fds) not in {5, 6}:
+            raise ValueError(f"{len(fds)} descriptors instead of 5 or 6")  # noqa: TRY301
         packet = json.loads(data)
         if not isinstance(packet, dict):
             raise TypeError("not a JSON object")  # noqa: TRY301

@@ -15,7 +15,6 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor import kernel
@@ -90,6 +89,8 @@ class Function:
         """A traceback on stderr, for people, and beside the other stacks, for the event of the ending."""
         sys.excepthook(type(error), error, error.__traceback__)
         if self._stack is not None:
+            import traceback  # noqa: PLC0415 3 ms of a start; rehearsals have imported it
+
             text = "".join(traceback.format_exception(error))
             with contextlib.suppress(OSError):  # closed by the worker: it has been said on stderr
                 os.write(self._stack, text.encode("utf-8", "backslashreplace"))

@@ -30,6 +30,7 @@ NOWHERE = "ninelives_no_such_module"  # looking for it lists every folder of sys
 
 def rehearse(often: int = OFTEN) -> None:
     """Leaves everything as it was, but for what the interpreter has learnt, and the pages a child will write to."""
+    importlib.import_module("traceback")  # what a worker that fails needs
     importlib.util.find_spec(NOWHERE)
     threading = sys.modules.get("threading")
     forked: Callable[[], None] | None = getattr(threading, "_after_fork", None)

@@ -18,7 +18,6 @@ Rules:
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import importlib
@@ -30,47 +29,70 @@ import site
 import socket
 import sys
 import time
-import traceback
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor import birth, kernel
 from supervisor.embryo import BEAT, CLOSED, TAKEN, freshness, is_dead, next_births, refuse_all, say, wait_for_requests
 from supervisor.rehearsal import rehearse
 from workers import wire
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CHANNEL = 3
 _AFTER = 0.005  # seconds until the next embryo is forked
 _CLOSED_OR_DEAD = 0.2  # seconds: a dying anchor closes its descriptors a moment before it is gone
 
 
+class Options(NamedTuple):
+    """Who the template is. once: become the first worker asked for. hurried: its first worker is waited for already."""
+
+    name: str
+    nonce: int
+    anchor: int
+    once: bool = False
+    preload: tuple[str, ...] = ()
+    hurried: bool = False
+
+
 def main(argv: list[str]) -> int:
     """Be the template; returns when nobody needs it any more."""
-    options = _options(argv)
+    return be(_options(argv))
+
+
+def be(options: Options, load: Callable[[str], object] = importlib.import_module) -> int:
+    """Be the template; `load` is given each word of `preload`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to understand
     kernel.name_process(f"template {options.name}")
     gc.disable()  # a collection would touch, and so copy, every page shared with the workers
-    _preload(options.preload, None if options.once else BEAT)  # once: the pipe is the worker's, and is to carry its words alone
+    beat = None if options.once else BEAT  # once: the pipe is the worker's, and is to carry its words alone
+    _preload(options.preload, load, beat)
     freshness.note()
     birth.warm_up()
-    if not options.once:
+    if not (options.once or options.hurried):
         rehearse()
     gc.freeze()
     # The anchor's death is an event here, not something to ask for now and then.
     anchor = _watch(options.anchor)
     channel = socket.socket(fileno=CHANNEL)
     channel.setblocking(False)
-    if anchor is None or not (
-        _serve_once(channel, anchor) if options.once else _serve(channel, anchor, options)
-    ):
+    if anchor is None or not (_serve_once(channel, anchor) if options.once else _serve(channel, anchor, options)):
         kernel.last_rites(options.nonce)
     return 0
 
 
-def _serve(channel: socket.socket, anchor: int, options: argparse.Namespace) -> bool:
+def _serve(channel: socket.socket, anchor: int, options: Options) -> bool:
     """Until the channel is closed (True) or the anchor dead (False)."""
+    late = options.hurried
     while True:
         threads = len(os.listdir("/proc/self/task"))
         if threads == 1:
-            closed = _outlive(_conceive(channel, options.name, options.anchor), channel, anchor)
+            embryo = _conceive(channel, options.name, options.anchor)
+            if late:
+                rehearse()
+                gc.freeze()
+                late = False
+            closed = _outlive(embryo, channel, anchor)
         else:
             closed = refuse_all(channel, anchor, f"{threads} threads in the template")
         if closed:
@@ -90,22 +112,24 @@ def _serve_once(channel: socket.socket, anchor: int) -> bool:
     return False
 
 
-def _options(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="template")
-    parser.add_argument("name")
-    parser.add_argument("--nonce", type=int, required=True)
-    parser.add_argument("--anchor", type=int, required=True)
-    parser.add_argument("--once", action="store_true")
-    parser.add_argument("--preload", nargs="*", action="extend", default=[])
-    return parser.parse_args(argv)
+def _options(argv: list[str]) -> Options:
+    """[--once] NAME --nonce N --anchor PID [--once] [--preload MODULE …]; by hand: argparse takes 4 ms to import."""
+    cut = argv.index("--preload") if "--preload" in argv else len(argv)
+    words, preload = argv[:cut], argv[cut + 1 :]
+    once = "--once" in words
+    if once:
+        words.remove("--once")
+    name, *rest = words
+    given = dict(zip(rest[::2], rest[1::2], strict=True))
+    return Options(name, int(given["--nonce"]), int(given["--anchor"]), once, tuple(preload))
 
 
-def _preload(modules: list[str], beat: int | None) -> None:
+def _preload(modules: tuple[str, ...], load: Callable[[str], object], beat: int | None) -> None:
     began = time.monotonic()
     site.setquit()  # -S left out exit() and quit(), which people do call in functions
     for module in modules:
         try:
-            importlib.import_module(module)
+            load(module)
         except BaseException as error:  # noqa: BLE001 it is said; the worker can still import it itself
             freshness.fail(module)
             _say_failed(module, error, beat)
@@ -119,6 +143,8 @@ def _preload(modules: list[str], beat: int | None) -> None:
 
 
 def _say_failed(module: str, error: BaseException, beat: int | None) -> None:
+    import traceback  # noqa: PLC0415 3 ms that only this needs
+
     trace = "".join(traceback.format_exception(error))
     print(f"template: preload of {module} failed\n{trace}", file=sys.stderr, flush=True)
     # On the pipe goes what fits beside the sentence: the end of the traceback, where the reason stands.
