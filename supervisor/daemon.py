@@ -17,27 +17,24 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from supervisor import __version__, kernel
+from supervisor import __version__, kernel, shortage
 from supervisor import config as configs
 from supervisor.config import BadConfig
 from supervisor.entrance import Entrance, NameTaken
 from supervisor.ledger import Ledger
 from supervisor.log import Log
 from supervisor.place import PlaceError
-from supervisor.processes import UNHEARD
+from supervisor.process import is_end_of
 from supervisor.requests import ControlError
 from supervisor.resume import Takeover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from supervisor.service import Service
     from supervisor.spec import Config
 
 BEAT_EVERY = 0.5  # seconds between two beats to the anchor
 LATE = 0.2  # seconds by which a tick is late before it is worth an event
 LATE_TOLD_EVERY = 10.0
-AGAIN_AFTER = 1.0  # seconds until what the anchor had no room for is sent again
 PUMP_WITHIN = 3.0  # seconds the pump may take to write out everything
 
 
@@ -91,7 +88,8 @@ class Supervisor:
             case "stopped" | "continued":
                 self.stopped(packet)
             case "fault":
-                self.lost(packet.get("lost", ()))
+                assert self.entrance is not None
+                shortage.lost(packet.get("lost", ()), self.service, self.entrance, self.aides())
             case "signal":
                 self.signalled(packet)
             case "retire":
@@ -112,24 +110,12 @@ class Supervisor:
         """A worker's exit is acknowledged with its ending, everybody else's at once."""
         assert self.service is not None
         for aide in self.aides():
-            if aide.pid == packet["pid"] and aide.start_time == packet["start"]:
+            if is_end_of(packet, aide.pid, aide.start_time):
                 aide.has_ended(packet)
                 self.ledger.ack(packet["id"])
                 return
         if not self.service.host.processes.exited(packet):
             self.ledger.ack(packet["id"])
-
-    def lost(self, keys: Iterable[str]) -> None:
-        """The anchor had no room for the descriptors of these notes: what a later supervisor could not go on with ends now."""
-        assert self.service is not None
-        for key in keys:
-            for aide in self.aides():
-                if aide.key == key:
-                    aide.lost()
-            if key.startswith("spawn/"):
-                self.service.roster.lose(key.removeprefix("spawn/"), UNHEARD)
-            if key == "config":
-                self.loop.call_later(AGAIN_AFTER, self.service.note_config, self.service.roster.config)
 
     def stopped(self, packet: dict[str, Any]) -> None:
         """Somebody stopped a process with a signal: an aide is replaced, a worker is told of."""

@@ -37,10 +37,13 @@ class Entrance:
     """Made by every supervisor, from what the anchor kept or anew."""
 
     def __init__(self, ledger: Ledger, takeover: Takeover, config: Config) -> None:
+        self._ledger = ledger
         self._server: ControlServer | None = None
         self.path = place.socket_path(config.name)
         kept = takeover.take("entrance")
-        if kept is not None:
+        if (
+            kept is not None and kept[1]
+        ):  # the anchor may have had no room for them: then they are gone with who had them
             lock, listener = kept[1]
             self._lock = lock
             self._listener = socket.socket(fileno=listener)
@@ -49,8 +52,12 @@ class Entrance:
             self.folder = place.prepare()
             self._lock = self._take_lock(config.name)
             self._listener = self._listen(config)
-            ledger.put("entrance", {"path": self.path}, [os.dup(self._lock), os.dup(self._listener.fileno())])
+            self.keep()
         self.folder = os.path.dirname(self.path)
+
+    def keep(self) -> None:
+        """Have lock and listener kept at the anchor."""
+        self._ledger.put("entrance", {"path": self.path}, [os.dup(self._lock), os.dup(self._listener.fileno())])
 
     def _take_lock(self, name: str) -> int:
         path = os.path.join(self.folder, f"{name}.lock")

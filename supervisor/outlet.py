@@ -51,9 +51,13 @@ class Outlet(Aide):
         if not self._store:
             read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             self._store = [os.memfd_create("journal"), os.memfd_create("inbox"), read, write]
-            self.ledger.put(STORE, None, [os.dup(fd) for fd in self._store])
+            self.keep_store()
         more = [os.dup(self._events_fd), *(os.dup(fd) for fd in self._store)]
         return "supervisor.pump.__main__", self._arguments, self._env, more
+
+    def keep_store(self) -> None:
+        """Have it kept at the anchor."""
+        self.ledger.put(STORE, None, [os.dup(fd) for fd in self._store])
 
     def remember_store(self, fds: list[int]) -> None:
         """The store an earlier supervisor made."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from supervisor import kernel
 from workers.wire import Decoder, Message, Violation
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ class Exit(NamedTuple):
     status: int | None
     rusage: dict[str, float]
     at: float
+
+
+def is_end_of(packet: dict[str, Any], pid: int | None, start: int | None) -> bool:
+    """Whether the anchor tells of the end of the process that is (pid, start).
+
+    An anchor that could not read the start time says 0. Its number alone will do then, if that process is gone: none but
+    the anchor could reap it, and what it reaps it tells of. If it is there still, the end is that of an earlier process
+    which had the same number, and is told late.
+    """
+    if pid is None or packet["pid"] != pid:
+        return False
+    if packet["start"]:
+        return bool(packet["start"] == start)
+    now = kernel.stat(pid)
+    return now is None or now.start != start
 
 
 class Process:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor import kernel
 from supervisor.orphans import Orphan, Orphans, send
-from supervisor.process import Exit, Process
+from supervisor.process import Exit, Process, is_end_of
 from supervisor.spec import Result
 from workers.wire import Message
 
@@ -235,7 +235,7 @@ class Processes:
             for process in list(self.unborn):  # its hello may be waiting, unread
                 self.drain(process)
         process_ = self.by_pid.get(pid)
-        if process_ is None or process_.start != packet["start"]:
+        if process_ is None or not is_end_of(packet, process_.pid, process_.start):
             return False
         del self.by_pid[pid]
         self.drain(process_)  # its last words: that it got ready, or why it could not

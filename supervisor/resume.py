@@ -243,6 +243,8 @@ class Takeover:
             worker = service.roster.worker(key.removeprefix("notify/"))
             if worker is not None and note is not None and fds:
                 worker.notify_socket = socket.socket(fileno=fds[0])
+            elif worker is not None:  # the anchor had no room for it: the same path leads to another
+                worker.notify_path()
             else:
                 for fd in fds:
                     os.close(fd)

@@ -106,8 +106,14 @@ class Worker:
         path = os.path.join(self.host.folder, f"{self.host.name}.notify", self.name)
         if self.notify_socket is None:
             self.notify_socket = notify.bind(path, self._uid())
-            self.host.ledger.put(f"notify/{self.name}", {"path": path}, [os.dup(self.notify_socket.fileno())])
+            self.keep_notify()
         return path
+
+    def keep_notify(self) -> None:
+        """Have its socket kept at the anchor, if it has one still."""
+        if self.notify_socket is not None:
+            path = self.notify_socket.getsockname()
+            self.host.ledger.put(f"notify/{self.name}", {"path": path}, [os.dup(self.notify_socket.fileno())])
 
     def _uid(self) -> int | None:
         import pwd  # noqa: PLC0415 - only for workers that run as somebody else
