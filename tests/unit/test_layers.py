@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| (\d|own) \| (.*) \|$", re.MULTILINE)
@@ -25,9 +25,9 @@ TOUCH_LINUX = {"kernel", "freshness"}  # layer 0, and not pure: what the own pro
 
 
 def table() -> dict[str, list[str]]:
-    """Layer -> modules and packages (`cli/`) in order; words in brackets count too, prose does not."""
+    """Layer -> modules (`boot`, `pool/arena`) and packages (`cli/`) in order; words in brackets count too, prose does not."""
     text = (ROOT / "docs/architecture.md").read_text().split("## Layers", 1)[1]
-    return {layer: re.findall(r"`([a-z_]+)/?`", cell) for layer, cell in ROW.findall(text)}
+    return {layer: re.findall(r"`([a-z_]+(?:/[a-z_]+)?)/?`", cell) for layer, cell in ROW.findall(text)}
 
 
 TABLE = table()
@@ -39,9 +39,13 @@ WORKERS = sorted((ROOT / "workers").rglob("*.py"))
 
 
 def unit(path: Path) -> str:
-    """The row's word for a file: its package if it lies in one, else its module."""
-    parts = path.relative_to(ROOT / "supervisor").parts
-    return parts[0].removesuffix(".py")
+    """The row's word for a file: its module, or package/module; its package if that has one place for all of it."""
+    return place_of(path.relative_to(ROOT / "supervisor").with_suffix("").parts)
+
+
+def place_of(parts: Sequence[str]) -> str:
+    whole = "/".join(parts[:2])
+    return whole if whole in LAYER else parts[0]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -64,7 +68,8 @@ def imports(path: Path) -> Iterator[str]:
 def of_ours(path: Path) -> set[str]:
     """The units of `supervisor` a file imports, but for its own."""
     names = ([*name.split("."), ""] for name in imports(path))
-    return {parts[1] for parts in names if parts[0] == "supervisor" and parts[1] in LAYER} - {unit(path)}
+    places = {place_of(parts[1:]) for parts in names if parts[0] == "supervisor"}
+    return {place for place in places if place in LAYER} - {unit(path)}
 
 
 def foreign(path: Path) -> set[str]:

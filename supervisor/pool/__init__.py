@@ -1,0 +1,1 @@
+"""A pool that survives its workers: a concurrent.futures.Executor (docs/architecture.md, "The pool")."""
