@@ -95,3 +95,25 @@ def test_nothing_survives_the_anchor(service: Service) -> None:
     service.kill(service.anchor)
     service.process.wait()
     service.until(lambda: not service.living(), "nothing is alive", timeout=2)
+
+
+@pytest.mark.parametrize("key", ["user", "group"])
+def test_a_worker_of_another_account_cannot_be_born(tmp_path: Path, key: str) -> None:
+    """The groups come first, as in systemd: it ends with its code for those, and the neighbour does not notice."""
+    config = f"""
+        [workers.other]
+        target = "workers.ticker:main"
+        {key} = "daemon"
+        backoff = {{ first = "0s", initial = "50ms", max = "50ms" }}
+        max_failures = 3
+        [workers.mine]
+        target = "workers.ticker:main"
+    """
+    service = Service(tmp_path, config, run=(*ORDINARY, *RUN))
+    os.chown(service.runtime, NOBODY, NOBODY)
+    with service:
+        ended = service.wait_for("worker.ended", worker="other")
+        assert (ended["exit_code"], ended["result"]) == (216, "resources")
+        assert ended["why"] == "group: PermissionError: [Errno 1] Operation not permitted"
+        service.wait_for("worker.quarantined", worker="other")
+        assert service.worker("mine")["phase"] == "ready"

@@ -100,6 +100,25 @@ cpus = ["{cpus[0]}", "{cpus[-1]}"]
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(("key", "code"), [("user", 217), ("group", 216)])
+def test_an_account_that_does_not_exist(tmp_path: Path, key: str, code: int) -> None:
+    """The worker ends with systemd's code and says whose name it is; when nobody makes the account, it is quarantined."""
+    config = f"""
+        [workers.a]
+        target = "job:tell"
+        {key} = "no-such-account"
+        backoff = {{ first = "0s", initial = "50ms", max = "50ms" }}
+        max_failures = 2
+    """
+    with Service(tmp_path, config, modules={"job": JOB}) as service:
+        ended = service.wait_for("worker.ended")
+        assert (ended["exit_code"], ended["result"]) == (code, "resources")
+        assert ended["why"].startswith(f"{key}: ")
+        assert "no-such-account" in ended["why"]
+        service.wait_for("worker.quarantined")
+
+
+@pytest.mark.root
 def test_another_user(tmp_path: Path) -> None:
     """user and group: identity, groups and HOME are that account's; a group alone may be changed too."""
     tmp_path.chmod(0o755)
@@ -148,11 +167,14 @@ success = ["SIGTERM"]
 
 def test_an_ending_says_why(tmp_path: Path) -> None:
     """An exception and an abort leave the Python stack and the last lines; signals have names."""
-    config = "".join(
-        f'[workers.{name}]\ntarget = "job:{name}"\nmax_failures = 1\n' for name in ("crash", "raising")
-    ) + '[workers.killed]\ncommand = ["sh", "-c", "kill -USR1 $$"]\nmax_failures = 1\n'
+    config = (
+        "".join(f'[workers.{name}]\ntarget = "job:{name}"\nmax_failures = 1\n' for name in ("crash", "raising"))
+        + '[workers.killed]\ncommand = ["sh", "-c", "kill -USR1 $$"]\nmax_failures = 1\n'
+    )
     with Service(tmp_path, config, modules={"job": JOB}) as service:
-        raising, crash, killed = (service.wait_for("worker.ended", worker=name) for name in ("raising", "crash", "killed"))
+        raising, crash, killed = (
+            service.wait_for("worker.ended", worker=name) for name in ("raising", "crash", "killed")
+        )
         assert (raising["exit_kind"], raising["exit_code"], raising["result"]) == ("exited", 1, "exit-code")
         assert "in deep_inside" in raising["stack"]
         assert raising["stack"].endswith("ValueError: told you so")
