@@ -42,6 +42,17 @@ def ended(service: subprocess.Popen[bytes]) -> None:
         service.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             service.wait(GRACE)
+    swept(service)
+
+
+def alive_below() -> list[int]:
+    """Every process below us that has not ended."""
+    seen = {pid: kernel.stat(pid) for pid in kernel.descendants(os.getpid())}
+    return [pid for pid, found in seen.items() if found is not None and found.state not in "ZX"]
+
+
+def swept(service: subprocess.Popen[bytes]) -> None:
+    """Kill all that is left below us, the service among it."""
     for _ in range(200):
         left = kernel.descendants(os.getpid())
         for pid in left:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from bench.rows import KINDS, Row, reached
+from bench.rows import KINDS, Kind, Row, reached
 from supervisor import __version__
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     """A line for each row, in the order of KINDS; ours first."""
     order = list(KINDS)
     lines: list[tuple[str, ...]] = []
+    last = ""
     for row in sorted(rows, key=lambda row: (order.index(row.key), row.who != US)):
         kind = KINDS[row.key]
+        first, last = row.key != last, row.key
         lines.append(
             (
-                kind.title if row.who == US else "",
+                kind.title if first else "",
                 row.who,
                 str(len(row.values)),
                 number(row.median),
@@ -43,7 +46,9 @@ def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 
 
 def number(value: float) -> str:
-    """Three digits that say something."""
+    """Three digits that say something; nothing for what could not be measured."""
+    if math.isnan(value):
+        return "-"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.3f}"
@@ -63,20 +68,24 @@ def _ratio(row: Row, rows: Sequence[Row]) -> str:
     if row.who == US:
         if kind.versus is None:
             return ""
-        peers = [other for other in rows if other.key == kind.versus and is_peer(other)]
-        if not peers:
+        peers = [other for other in rows if other.key == kind.versus and is_peer(other) and other.median]
+        if not peers or not row.median:
             return ""
-        best = min(peers, key=lambda other: other.median)
-        return _times(best.median / row.median, best.who) if row.median else ""
+        best = (max if kind.more_is_better else min)(peers, key=lambda other: other.median)
+        return _times(_factor(kind, row, best), best.who)
     ours = next((other for other in rows if other.key == row.key and other.who == US), None)
     if ours is None or not is_peer(row) or not ours.median or not row.median:
         return ""
-    return _times(ours.median / row.median if kind.more_is_better else row.median / ours.median)
+    return _times(_factor(kind, ours, row))
+
+
+def _factor(kind: Kind, ours: Row, theirs: Row) -> float:
+    return ours.median / theirs.median if kind.more_is_better else theirs.median / ours.median
 
 
 def _times(factor: float, than: str = "") -> str:
-    if factor == 0:
-        return ""  # a peer that uses nothing at all
+    if factor == 0 or math.isnan(factor):
+        return ""  # a peer that uses nothing at all; nothing was measured
     words = f"{number(factor)} x better" if factor >= 1 else f"{number(1 / factor)} x worse"
     return f"{words} than {than}" if than else words
 
@@ -134,9 +143,12 @@ def from_json(path: str) -> list[Row]:
         ]
 
 
-def to_markdown(path: str, rows: Sequence[Row], facts: dict[str, object], versions: dict[str, str]) -> None:
-    """docs/benchmarks.md."""
-    peers = ", ".join(f"{name} {version}" for name, version in versions.items()) or "none"
+def to_markdown(
+    path: str, rows: Sequence[Row], facts: dict[str, object], versions: dict[str, str], pools: dict[str, str]
+) -> None:
+    """docs/benchmarks.md: the service beside supervisors, then the pool beside pools, each with their versions."""
+    ours = [row for row in rows if not is_pool(row)]
+    theirs = [row for row in rows if is_pool(row)]
     text = f"""# Benchmarks
 
 Made by `make bench`; do not edit. One figure: `python bench/run.py --only kill-standby`; all of them in short:
@@ -144,17 +156,42 @@ Made by `make bench`; do not edit. One figure: `python bench/run.py --only kill-
 
 - ninelives {facts["version"]}, Python {facts["python"]}, Linux {facts["kernel"]}, {facts["date"]}
 - {facts["cpus"]} CPUs ({facts["cpu"]}), {facts["memory_gib"]} GiB
-- against: {peers}
+- supervisors: {_listed(versions)}
+- pools: {_listed(pools)}
 
 `load` is the machine's one minute load when the row was measured: much above the service's own work means that others
 were at work too, and the figure is worse than it need be. Values and notes: `bench/out/results.json`.
 
+## The service
+
 ![kill to ready, by supervisor](benchmarks.svg)
 
-"""
-    text += f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n"
-    text += "".join(f"| {' | '.join(line)} |\n" for line in table(rows))
-    notes = [f"- {row.who}, {KINDS[row.key].title}: {row.note}\n" for row in rows if row.note]
-    text += "\n" + "".join(notes)
+{_section(ours)}
+## The pool
+
+Two workers each, everybody with its defaults, every measurement in a fresh interpreter, the pools taking turns. One by one
+means imap where a pool has it, else map; joblib has no submit. A pool that a kill breaks is replaced by a new one, in the
+time that is measured, and of what a pool does after four kills only the results that came within ten seconds count.
+
+![tasks a second, and good results after kills, by pool](benchmarks-pools.svg)
+
+{_section(theirs)}"""
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def is_pool(row: Row) -> bool:
+    """One of the pool's figures."""
+    return row.key.startswith("pool-")
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "none"
+
+
+def _section(rows: Sequence[Row]) -> str:
+    """A table, and the notes below it."""
+    lines = [HEAD, ("---",) * len(HEAD), *table(rows)]
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    notes = [f"- {row.who}, {KINDS[row.key].title}: {row.note}\n" for row in rows if row.note]
+    return text + "\n" + "".join(notes)

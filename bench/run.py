@@ -1,6 +1,6 @@
-"""All figures, one after the other: a table here, and bench/out/results.json, bench/out/kill.svg, docs/benchmarks.md.
+"""All figures, one after the other: a table here, and bench/out/results.json, two plots beside it, docs/benchmarks.md.
 
-python bench/run.py [--quick] [--only FIGURE …] [--alone] [--no-docs]
+python bench/run.py [--quick] [--only FIGURE …] [--alone] [--pools POOL …] [--lock FILE] [--no-docs]
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ if ROOT not in sys.path:
 sys.path[:] = [path for path in sys.path if path != os.path.join(ROOT, "bench")]
 
 from bench import peers, plot, report  # noqa: E402 as a script this file finds the rest only now
-from bench.figures import QUICK, Effort, fleet, hang, kill, memory, output, pump  # noqa: E402
+from bench.figures import QUICK, Effort, fleet, hang, kill, memory, output, pool, pump  # noqa: E402
+from bench.pools import adapters, environment  # noqa: E402
 from supervisor import kernel  # noqa: E402
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ FIGURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "hang": hang.hang,
     "output": output.output,
     "pump": pump.pump,
+    **pool.FIGURES,
 }
 
 
@@ -44,14 +46,10 @@ def main(argv: list[str]) -> int:
     """Exit code 1 when a figure could not be measured; a figure that misses its reach is no error."""
     options = _options(argv)
     kernel.become_subreaper()
-    missing = {} if options.alone else peers.install()
-    for name, why in missing.items():
-        print(f"{name}: {why}")
-    there = () if options.alone else tuple(peer for peer in peers.PEERS if peer.is_there())
-    effort = (QUICK if options.quick else Effort())._replace(peers=there)
+    effort = _effort(options)
     rows: list[Row] = []
     failed = False
-    for name in options.only or FIGURES:
+    for name in options.only:
         began = time.monotonic()
         try:
             for row in FIGURES[name](effort):
@@ -67,13 +65,37 @@ def main(argv: list[str]) -> int:
     return int(failed)
 
 
+def _effort(options: argparse.Namespace) -> Effort:
+    """How much is to be measured, against those that can be had."""
+    effort = (QUICK if options.quick else Effort())._replace(lock=options.lock)
+    missing: dict[str, str] = {}
+    if any(name in pool.FIGURES for name in options.only):
+        missing |= environment.install()
+        named = ("ninelives",) if options.alone else options.pools or environment.there()
+        effort = effort._replace(pools=tuple(name for name in named if name not in missing))
+    if not options.alone and any(name not in pool.FIGURES for name in options.only):
+        missing |= peers.install()
+        effort = effort._replace(peers=tuple(peer for peer in peers.PEERS if peer.is_there()))
+    for name, why in missing.items():
+        print(f"{name}: {why}")
+    return effort
+
+
 def _options(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench", description="The figures of ninelives, beside other supervisors.")
+    parser = argparse.ArgumentParser(
+        prog="bench", description="The figures of ninelives, beside other supervisors and pools."
+    )
     parser.add_argument(
-        "--only", nargs="+", choices=FIGURES, help="measure these figures; the others stay as they were"
+        "--only",
+        nargs="+",
+        choices=FIGURES,
+        default=list(FIGURES),
+        help="measure these figures; the others stay as they were",
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs; docs are left alone")
-    parser.add_argument("--alone", action="store_true", help="without other supervisors; what is known of them stays")
+    parser.add_argument("--alone", action="store_true", help="without anybody else; what is known of them stays")
+    parser.add_argument("--pools", nargs="+", choices=(*adapters.POOLS,), help="of the pools only these")
+    parser.add_argument("--lock", default="", help="a file to hold locked (flock) while pools are measured")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/benchmarks.md alone")
     options = parser.parse_args(argv)
     options.no_docs |= options.quick
@@ -89,9 +111,12 @@ def _write(rows: list[Row], *, docs: bool) -> None:
     report.to_terminal(rows)
     everything = report.from_json(path)
     plot.draw(os.path.join(peers.OUT, "kill.svg"), everything)
+    plot.draw_pools(os.path.join(peers.OUT, "pools.svg"), everything)
     if docs:
         plot.draw(os.path.join(ROOT, "docs", "benchmarks.svg"), everything)
-        report.to_markdown(os.path.join(ROOT, "docs", "benchmarks.md"), everything, facts, peers.versions())
+        plot.draw_pools(os.path.join(ROOT, "docs", "benchmarks-pools.svg"), everything)
+        versions = (peers.versions(), environment.versions())
+        report.to_markdown(os.path.join(ROOT, "docs", "benchmarks.md"), everything, facts, *versions)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The README's picture: the demo in a terminal, workers killed, everybody back. Needs tmux; writes docs/demo.svg.
 
-    python bench/screenshot.py
+python bench/screenshot.py
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Effort(NamedTuple):
-    """How often, how long, and against whom."""
+    """How often, how long, against whom; `lock` is a file held locked while pools are measured, "" for none."""
 
     kills: int = 200
     peer_kills: int = 10
@@ -25,9 +25,12 @@ class Effort(NamedTuple):
     windows: int = 2
     lines: int = 3_000_000
     peers: tuple[Peer, ...] = ()
+    pool_rounds: int = 3
+    pools: tuple[str, ...] = ()
+    lock: str = ""
 
 
-QUICK = Effort(kills=40, peer_kills=4, starts=1, window_s=5.0, windows=1, lines=500_000)
+QUICK = Effort(kills=40, peer_kills=4, starts=1, window_s=5.0, windows=1, lines=500_000, pool_rounds=1)
 
 
 @contextlib.contextmanager
