@@ -30,6 +30,7 @@ SILENT_AFTER = 2.0  # seconds without a beat before a supervisor is looked at, a
 STARTS_WITHIN = 15.0  # seconds a new supervisor may take to its first packet
 YOUNG = 3.0  # seconds; a supervisor that dies younger than this is, from the third time on, started again more slowly
 HOPELESS = 3  # failed first starts, with nothing supervised yet, before the service gives up
+AGAIN_AFTER = 0.1  # seconds until a supervisor that could not be started at all is tried again
 TURNS_FAILED = 100  # in a row, after which going on makes no sense
 PACKET = 1 << 18
 
@@ -56,6 +57,7 @@ class Supervisor:
         self.up = False  # has it ever said anything?
         self.waited_s: float | None = None  # its run delay when it fell silent
         self.leaving: int | None = None
+        self.fault = ""  # for which it was killed
 
 
 class Anchor:
@@ -77,6 +79,7 @@ class Anchor:
         self.restart_at: float | None = time.monotonic()
         self.last_exit: dict[str, Any] = {}
         self.poll = select.poll()
+        self.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # see start_of
         self.files = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.files[1], self.files[1]))
         self.wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -120,14 +123,21 @@ class Anchor:
         """A new supervisor, the active one or a candidate for an upgrade; a candidate's errors go to a memfd."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        errors = os.memfd_create("errors") if role == "candidate" else None
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        said = errors if errors is not None else 2
+        errors = null = None
         argv = [sys.executable, "-s", "-P", *boot("supervisor.daemon"), *self.argv]
         try:
+            errors = os.memfd_create("errors") if role == "candidate" else None
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            said = errors if errors is not None else 2
             pid = self.spawn(argv, dict(os.environ), [null, said, said, theirs.fileno()], 0)
+        except OSError:
+            ours.close()
+            if errors is not None:
+                os.close(errors)
+            raise
         finally:
-            os.close(null)
+            if null is not None:
+                os.close(null)
             theirs.close()
         started = Supervisor(pid, Link(ours, self.poll), errors)
         started.link.send(
@@ -137,7 +147,7 @@ class Anchor:
                 "instance_id": self.instance,
                 "nonce": self.nonce,
                 "anchor_pid": os.getpid(),
-                "resumes": self.resumes + (role == "candidate"),
+                "resumes": self.resumes + 1,
                 "after": self.last_exit,
                 "systemd": self.systemd.is_there,
             },
@@ -195,7 +205,7 @@ class Anchor:
                     if "lost" in packet:
                         raise OSError(errno.EMFILE, "the anchor has no descriptors left")  # noqa: TRY301 - told as any other
                     pid = self.spawn(packet["argv"], packet["env"], fds, packet["number"])
-                    born = {"pid": pid, "start": now.start if (now := kernel.stat(pid)) else 0}
+                    born = {"pid": pid, "start": self.start_of(pid)}
                     note, _ = self.notes.get(packet["key"], (None, []))
                     if isinstance(note, dict):
                         note.update(born)  # for the next supervisor, should this one die before it hears
@@ -212,8 +222,11 @@ class Anchor:
             case "leave":
                 who.leaving = packet["code"]
             case "upgrade" if self.candidate is None:
-                self.candidate = self.start_supervisor("candidate")
-                self.tell_note(self.candidate, "config")
+                try:
+                    self.candidate = self.start_supervisor("candidate")
+                    self.tell_note(self.candidate, "config")
+                except OSError as error:
+                    who.link.send({"op": "upgrade_failed", "why": str(error)})
             case "upgrade":
                 who.link.send({"op": "upgrade_failed", "why": "another upgrade is under way"})
             case "able" if who is self.candidate:
@@ -258,7 +271,7 @@ class Anchor:
             if seen is None:
                 return
             pid, code = seen.si_pid, seen.si_code
-            start = now.start if (now := kernel.stat(pid)) else 0  # a zombie still has its start time
+            start = self.start_of(pid)  # a zombie still has one
             if code in (os.CLD_STOPPED, os.CLD_CONTINUED, os.CLD_TRAPPED):
                 with contextlib.suppress(ChildProcessError):  # killed since: its end is seen next
                     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
@@ -268,6 +281,18 @@ class Anchor:
                 continue
             _, status, usage = os.wait4(pid, 0)
             self.passed_on(pid, start, status, usage)
+
+    def start_of(self, pid: int) -> int:
+        """When our own child began, in ticks. To ask takes a descriptor: one is kept for when there is no other left."""
+        now = kernel.stat(pid)
+        if now is None and self.spare >= 0:
+            os.close(self.spare)
+            self.spare = -1
+            now = kernel.stat(pid)
+        if self.spare < 0:
+            with contextlib.suppress(OSError):
+                self.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        return now.start if now else 0
 
     def passed_on(self, pid: int, start: int, status: int, usage: resource.struct_rusage) -> None:
         """An exit is news for the supervisor, unless it is the supervisor's own."""
@@ -295,7 +320,7 @@ class Anchor:
         who.link.close()
         if who is self.candidate:
             self.candidate = None
-            why = self.errors_of(who) or describe(status)
+            why = self.errors_of(who) or who.fault or describe(status)
             if self.active:
                 self.active.link.send({"op": "upgrade_failed", "why": why})
             return
@@ -319,6 +344,18 @@ class Anchor:
             self.promote()
         else:
             self.restart_at = time.monotonic() + delay
+
+    def restart(self, now: float) -> None:
+        """Another supervisor, at once or a little later."""
+        try:
+            self.active = self.start_supervisor("active")
+        except OSError as error:
+            print(f"anchor: cannot start a supervisor: {error}", file=sys.stderr, flush=True)
+            self.restart_at = now + AGAIN_AFTER
+            return
+        self.restart_at = None
+        self.resumes += 1
+        self.replay(self.active)
 
     def promote(self) -> None:
         """The candidate becomes the supervisor."""
@@ -355,6 +392,7 @@ class Anchor:
                     who.waited_s = delay or 0.0
                     who.heard += SILENT_AFTER / 2
                 continue
+            who.fault = f"it said nothing for {now - who.heard:.0f} s"
             os.kill(who.pid, signal.SIGKILL)  # our own child, not reaped yet: the pid cannot be another's
             who.heard = now
 
@@ -367,6 +405,9 @@ class Anchor:
 
     def leave(self, code: int) -> None:
         """Nothing of ours stays behind."""
+        for _, fds in self.notes.values():  # to find what is ours takes descriptors
+            for fd in fds:
+                os.close(fd)
         spare = frozenset({os.getpid()})
         deadline = time.monotonic() + 2.0
         while kernel.kill_branded(self.nonce, spare=spare) and time.monotonic() < deadline:
@@ -388,10 +429,7 @@ class Anchor:
         """One turn of the loop."""
         now = time.monotonic()
         if self.restart_at is not None and now >= self.restart_at:
-            self.restart_at = None
-            self.resumes += 1
-            self.active = self.start_supervisor("active")
-            self.replay(self.active)
+            self.restart(now)
         self.check_supervisors(now)
         wait = 1.0 if self.restart_at is None else max(0.0, self.restart_at - now)
         if self.lines:

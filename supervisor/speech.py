@@ -111,6 +111,8 @@ class Systemd:
     def __init__(self, address: str | None, watchdog_s: float) -> None:
         self._address, self._watchdog_s = address, watchdog_s
         self._ping_at = 0.0
+        # One for all: who has no descriptor left for another must still feed the watchdog.
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
     @property
     def is_there(self) -> bool:
@@ -122,11 +124,8 @@ class Systemd:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock,
-            contextlib.suppress(OSError),
-        ):
-            sock.sendto(text.encode(), address)
+        with contextlib.suppress(OSError):
+            self._sock.sendto(text.encode(), address)
 
     def ping(self, *, alive_s: float) -> None:
         """The watchdog is fed by the beats of a supervisor that lives so long: no progress below, no ping above."""

@@ -63,7 +63,11 @@ def test_no_worker_notices_an_upgrade(tmp_path: Path) -> None:
         ("keeper", lambda text: text + "\nraise RuntimeError('not today')\n", "not today"),
         ("vigil", lambda text: text.replace("import heapq", "import heaps_of_trouble"), "heaps_of_trouble"),
         ("group", lambda text: text + "\ndef broken(:\n", "invalid syntax"),
-        ("spec", lambda text: f"{text}\n\nclass Config(Config, frozen=True, kw_only=True):\n    novelty: int\n", "novelty"),
+        (
+            "spec",
+            lambda text: f"{text}\n\nclass Config(Config, frozen=True, kw_only=True):\n    novelty: int\n",
+            "novelty",
+        ),
     ],
     ids=["raises", "imports what is not there", "is no Python", "does not understand the config"],
 )
@@ -92,7 +96,9 @@ def test_code_that_cannot_start_leaves_the_old_one_in_place(
 
 def test_an_upgrade_in_the_middle_of_things(tmp_path: Path) -> None:
     """A stop under way is finished, a backoff waited out, a crash answered: all by the new code, all once."""
-    config = CONFIG + """
+    config = (
+        CONFIG
+        + """
 [workers.stubborn]
 target = "workers.stubborn:main"
 grace = "1s"
@@ -102,6 +108,7 @@ target = "workers.crasher:main"
 args = { after = 0.05 }
 backoff = { first = "1s", initial = "30s", max = "30s" }
 """
+    )
     with Copy(tmp_path).service(tmp_path, config) as service:
         service.wait_for("worker.ready", worker="stubborn")
         service.wait_for("worker.backed_off", worker="crasher")
@@ -128,6 +135,21 @@ def test_a_candidate_that_is_killed_is_a_failed_upgrade(tmp_path: Path) -> None:
         with pytest.raises(client.Denied, match="SIGKILL"):
             service.ask("upgrade")
         assert service.supervisor == old
+
+
+def test_a_candidate_that_hangs_while_it_starts_is_a_failed_upgrade(tmp_path: Path) -> None:
+    """It is killed when its time is over (15 s, here one); the old one stays, and whoever asked is told why."""
+    copy = Copy(tmp_path)
+    copy.change("anchor", lambda text: text.replace("STARTS_WITHIN = 15.0", "STARTS_WITHIN = 1.0"))
+    with copy.service(tmp_path, CONFIG) as service:
+        service.wait_for("supervisor.ready")
+        before, old = pids(service), service.supervisor
+        copy.change("keeper", lambda text: text + "\nimport time\ntime.sleep(60)\n")
+        with pytest.raises(client.Denied, match="it said nothing for 1 s"):
+            service.ask("upgrade")
+        assert service.supervisor == old
+        assert len(service.children("nl-supervisor")) == 1
+        assert pids(service) == before
 
 
 def test_a_supervisor_that_dies_during_an_upgrade_is_followed_by_the_new_code(tmp_path: Path) -> None:
