@@ -248,17 +248,26 @@ class SocketSink(PipeSink):
 
 
 class DeviceSink(Sink):
-    """A terminal or another device, reopened so that O_NONBLOCK is ours alone. A kill may repeat a few lines here."""
+    """A terminal or another device, reopened so that O_NONBLOCK is ours alone.
+
+    Nothing tells what a device took. So each piece is noted when it is out: a kill in the instant between the two repeats
+    that piece, and only that.
+    """
 
     def __init__(self, journal: Journal, fd: int, render: Render, *, now_ms: int) -> None:
         with contextlib.suppress(OSError):  # another user's terminal: written as it is, a little at a time
             fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        self.piece = 1 << 12 if os.isatty(fd) else 1 << 16
         super().__init__(journal, fd, render, now_ms=now_ms)
 
     def resume(self) -> None:
         """See Sink."""
         journal = self.journal
-        journal.phase = IDLE
+        if journal.phase == WRITING:
+            self._again()
+            if len(self.out) == journal.size:
+                return
+        journal.phase = IDLE  # or the terminal has another width since: the batch is shown once more
         journal.batch = journal.size = journal.done = 0
 
     def write(self) -> bool:
@@ -270,7 +279,8 @@ class DeviceSink(Sink):
             poll.register(self.fd, select.POLLOUT)
             if not poll.poll(0):
                 raise BlockingIOError
-            journal.done += os.write(self.fd, memoryview(self.out)[journal.done : journal.done + 4096])
+            journal.done += os.write(self.fd, memoryview(self.out)[journal.done : journal.done + self.piece])
+            journal.commit()
         return True
 
 

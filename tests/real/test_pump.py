@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -158,6 +159,29 @@ def test_a_terminal_gets_text_for_people(make: MAKE) -> None:
     assert b"hello \\x1b[2Jyou" in seen
     assert b"\x1b[92mmailer" in seen
     assert b"{" not in seen
+
+
+def test_a_terminal_that_was_stopped_shows_each_line_once_whatever_was_killed(make: MAKE) -> None:
+    """The pump is killed again and again with half of it out: no line is missing, none is shown again."""
+    primary, secondary = os.openpty()
+    tty.setraw(secondary)
+    rig = make(secondary, fmt="json")
+    worker = rig.add("mailer#1/out")
+    os.write(worker, b"".join(b"line %d\n" % number for number in range(2000)))
+    os.close(worker)
+    rig.wait_ended("mailer#1/out")
+    data, kills = b"", 0
+    while data.count(b"\n") < 2000:
+        assert select.select([primary], [], [], 10)[0], f"{len(data)} bytes, and no more"
+        data += os.read(primary, 4096)
+        if len(data) > 50_000 * (kills + 1):
+            wait_until(lambda: not select.select([], [secondary], [], 0)[1])  # it waits in the middle of a batch
+            rig.kill()
+            rig.start()
+            kills += 1
+    os.close(primary)
+    assert kills > 5
+    assert_gapless(parsed(data))
 
 
 def test_journald_is_told_the_priority(make: MAKE) -> None:
