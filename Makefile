@@ -24,7 +24,7 @@ lint: $(STAMP)  ## ruff and mypy --strict
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 
-bench: $(STAMP)  ## the figures, side by side with other supervisors
+bench: $(STAMP)  ## the figures, side by side with other supervisors and pools
 	@$(BIN)/python bench/run.py $(ARGS)
 
 clean:  ## remove the environment and what tools left

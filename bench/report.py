@@ -170,8 +170,9 @@ were at work too, and the figure is worse than it need be. Values and notes: `be
 ## The pool
 
 Two workers each, everybody with its defaults, every measurement in a fresh interpreter, the pools taking turns. One by one
-means imap where a pool has it, else map; joblib has no submit. A pool that a kill breaks is replaced by a new one, in the
-time that is measured, and of what a pool does after four kills only the results that came within ten seconds count.
+means imap where a pool has it (with chunks of one), else map; joblib and ninelives gather tasks into chunks as they see how
+short they are; joblib has no submit. A pool that a kill breaks is replaced by a new one, in the time that is measured. After
+four kills only the results count that came within ten seconds.
 
 ![tasks a second, and good results after kills, by pool](benchmarks-pools.svg)
 
