@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from supervisor import kernel
 from tests.real.pump_rig import Rig
 
 MAKE = Callable[..., Rig]
@@ -161,6 +162,12 @@ def test_a_terminal_gets_text_for_people(make: MAKE) -> None:
     assert b"{" not in seen
 
 
+def sleeps(pid: int) -> bool:
+    """It waits for something, and has noted what it did before."""
+    now = kernel.stat(pid)
+    return now is not None and now.state == "S"
+
+
 def test_a_terminal_that_was_stopped_shows_each_line_once_whatever_was_killed(make: MAKE) -> None:
     """The pump is killed again and again with half of it out: no line is missing, none is shown again."""
     primary, secondary = os.openpty()
@@ -175,7 +182,9 @@ def test_a_terminal_that_was_stopped_shows_each_line_once_whatever_was_killed(ma
         assert select.select([primary], [], [], 10)[0], f"{len(data)} bytes, and no more"
         data += os.read(primary, 4096)
         if len(data) > 50_000 * (kills + 1):
-            wait_until(lambda: not select.select([], [secondary], [], 0)[1])  # it waits in the middle of a batch
+            wait_until(
+                lambda: not select.select([], [secondary], [], 0)[1] and sleeps(rig.pid)
+            )  # in the middle of a batch
             rig.kill()
             rig.start()
             kills += 1
