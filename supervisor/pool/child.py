@@ -31,7 +31,7 @@ class Child:
         self.channel: socket.socket | None = channel  # its own end
         self.stack = self.beat = self.pidfd = -1
         self.pid: int | None = None  # once its hello was seen
-        self.is_born = self.is_over = False
+        self.is_born = self.is_over = self.is_forgotten = False
         self.tries = 0  # times it was asked for, and never happened
         self.is_alone = False  # by a template of its own: it was refused by the common one
         self.doom: int | None = None  # a signal for it, sent before there was anybody to get it
@@ -61,6 +61,8 @@ class Child:
 
     def hear(self) -> list[wire.Message] | None:
         """What it has said; None at the end of its beat pipe."""
+        if self.beat < 0:
+            return []
         try:
             data = os.read(self.beat, _LINES)
         except BlockingIOError:

@@ -87,15 +87,21 @@ class Root:
         self.flush()
         return heard
 
+    def is_over(self, seconds: float) -> bool:
+        """Whether it is dead within so many seconds."""
+        waiting = select.poll()
+        waiting.register(self.pidfd, select.POLLIN)
+        return bool(waiting.poll(max(0.0, seconds) * 1000))
+
     def end(self, within: float) -> None:
         """Have it end and take everything along; after so many seconds it is killed, and all it has left."""
         deadline = time.monotonic() + within
         self._unsaid.append((_encode({"op": "leave"}), []))
         self.flush()
-        if not _is_over(self.pidfd, deadline - time.monotonic()):
+        if not self.is_over(deadline - time.monotonic()):
             kernel.send_signal(self.pidfd, signal.SIGKILL)
             kernel.last_rites(self.nonce, seconds=1.0)
-            _is_over(self.pidfd, 1.0)
+            self.is_over(1.0)
         self.close()
 
     def close(self) -> str:
@@ -143,6 +149,8 @@ class Template:
 
     def hear(self) -> list[wire.Message] | None:
         """What it has said; None at the end of its pipe."""
+        if self.beat < 0:
+            return []
         try:
             data = os.read(self.beat, _PACKET)
         except BlockingIOError:
@@ -170,12 +178,6 @@ def _encode(packet: dict[str, Any]) -> bytes:
 def _close(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
-
-
-def _is_over(pidfd: int, seconds: float) -> bool:
-    waiting = select.poll()
-    waiting.register(pidfd, select.POLLIN)
-    return bool(waiting.poll(max(0.0, seconds) * 1000))
 
 
 def _start(channel: int) -> int:
