@@ -59,7 +59,7 @@ class _Segment:
 
     def write(self, views: Sequence[memoryview], layout: Sequence[tuple[int, int]]) -> None:
         """Put each where the layout says. Raises MemoryError."""
-        end = sum(layout[-1])
+        end = sum(layout[-1]) if layout else 0
         if 0 < self.filled >= end:
             if self.mapping is None:
                 self.mapping = segment.map_shared(self.fd, self.filled)
@@ -115,18 +115,18 @@ class Store:
     def release(self, number: int) -> None:
         """Nobody looks at it any more: it may be written again."""
         with self._lock:
-            found = self._used.pop(number, None)
+            found = self._used.get(number)
             if found is not None:
-                self._in_use -= found.size
+                self._no_more_in_use(found)
                 found.idle_since = self._clock()
                 self._idle[number] = found
 
     def drop(self, number: int) -> None:
         """It is never written again: somebody may look at it for ever, or nobody is there to say."""
         with self._lock:
-            found = self._used.pop(number, None)
+            found = self._used.get(number)
             if found is not None:
-                self._in_use -= found.size
+                self._no_more_in_use(found)
             else:
                 found = self._idle.pop(number, None)
         if found is not None:
@@ -194,6 +194,11 @@ class Store:
             self._unchecked = 0
             memory.check(missing)
 
+    def _no_more_in_use(self, found: _Segment) -> None:
+        self._note_use(self._clock())  # as it was until now
+        del self._used[found.number]
+        self._in_use -= found.size
+
     def _note_use(self, now: float) -> None:
         peaks = self._peaks
         while peaks and peaks[-1][1] <= self._in_use:
@@ -237,17 +242,12 @@ class Shelf:
         if end > book.size or any(offset < 0 or length < 0 for offset, length in place.layout):
             raise ValueError(f"{place!r:.200} is not in its segment of {book.size:,} bytes")
         tell = None if released is None else partial(released, place.segment)
-        whole = memoryview(b"")
-        if end >= COPIED_BELOW:
-            mapping = object()
-            book.mappings.add(mapping)
-            whole = segment.map_private(book.fd, end, partial(_close_book, book.mappings, mapping, tell))
-        else:
+        whole = _mapped(book, end, tell) if end >= COPIED_BELOW else None
+        if whole is None:
             whole = _copied(book.fd, end)
-        views = [whole[offset : offset + length] for offset, length in place.layout]
-        if end < COPIED_BELOW and tell is not None:
-            tell()
-        return views
+            if tell is not None:
+                tell()
+        return [whole[offset : offset + length] for offset, length in place.layout]
 
     def still_used(self, number: int) -> bool:
         """Whether anybody looks at it."""
@@ -261,6 +261,17 @@ class Shelf:
     def __repr__(self) -> str:
         used = sum(bool(book.mappings) for book in list(self._books.values()))
         return f"<Shelf: {len(self._books)} segments, {used} looked at>"
+
+
+def _mapped(book: _Book, size: int, released: Callable[[], None] | None) -> memoryview | None:
+    """None if there are too many mappings already (vm.max_map_count), by results that are kept."""
+    mapping = object()
+    book.mappings.add(mapping)
+    try:
+        return segment.map_private(book.fd, size, partial(_close_book, book.mappings, mapping, released))
+    except MemoryError:
+        book.mappings.discard(mapping)
+        return None
 
 
 def _close_book(mappings: set[object], mapping: object, released: Callable[[], None] | None) -> None:

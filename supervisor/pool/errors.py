@@ -5,7 +5,8 @@ be replaced: by a RemoteError with its name, its words and its traceback. Its ca
 are looked at one by one; those that travel do. What the parent sees at the end of the chain of causes is the
 RemoteTraceback, the text of all of it.
 
-The frame is not pickle but JSON and lengths, so that bytes which are no error of ours at all cannot do anything.
+What holds it together is not pickle but JSON, lengths and a checksum: bytes that are no error of ours are never unpickled,
+for a few wrong ones can make pickle ask for all memory there is.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import struct
 import traceback
+from binascii import crc32
 from typing import Any
 
 from supervisor.pool import byvalue
 
 _MAGIC = b"NLE1"
-_HEAD = 8  # bytes: magic, and the length of the JSON that follows
+_HEAD = struct.Struct("<4sII")  # magic, checksum of what follows it, length of the JSON, which is followed by pickles
 _CHAIN = 64  # exceptions of a chain of causes and contexts that are told one by one
 _TEXT = 64 * 1024  # characters of a traceback
 _WORDS = 4096  # characters of an exception's own
@@ -152,14 +155,16 @@ def _framed(nodes: list[dict[str, Any]], text: str) -> bytes:
     pickles = [node["pickle"] for node in nodes]
     told = [{**node, "pickle": len(data)} for node, data in zip(nodes, pickles, strict=True)]
     head = json.dumps({"nodes": told, "text": text}).encode()
-    return b"".join((_MAGIC, len(head).to_bytes(_HEAD - len(_MAGIC), "little"), head, *pickles))
+    body = b"".join((head, *pickles))
+    return _HEAD.pack(_MAGIC, crc32(body), len(head)) + body
 
 
 def _unframed(data: bytes) -> tuple[list[dict[str, Any]], str]:
-    if not data.startswith(_MAGIC):
-        raise ValueError("it does not begin as one")
-    at = _HEAD + int.from_bytes(data[len(_MAGIC) : _HEAD], "little")
-    head = json.loads(data[_HEAD:at])
+    magic, checksum, length = _HEAD.unpack_from(data)
+    if (magic, checksum) != (_MAGIC, crc32(memoryview(data)[_HEAD.size :])):
+        raise ValueError("its checksum is wrong")
+    at = _HEAD.size + length
+    head = json.loads(data[_HEAD.size : at])
     for node in head["nodes"]:
         length = node["pickle"]
         node["pickle"], at = data[at : at + length], at + length

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+PROC = "/proc"
 ROOT = "/sys/fs/cgroup"
 RESERVE = 32 << 20  # bytes that others are left
 
@@ -26,12 +27,12 @@ def check(size: int) -> None:
 
 
 def _of_machine() -> tuple[int, str]:
-    with open("/proc/meminfo", "rb") as file:
+    with open(f"{PROC}/meminfo", "rb") as file:
         for line in file:
             if line.startswith(b"MemAvailable:"):
                 room = int(line.split()[1]) * 1024
                 return room, f"MemAvailable is {room:,}"
-    raise OSError("/proc/meminfo says nothing of MemAvailable")
+    raise OSError(f"{PROC}/meminfo says nothing of MemAvailable")
 
 
 def _of_groups() -> list[tuple[int, str]]:
@@ -53,7 +54,7 @@ def _of_groups() -> list[tuple[int, str]]:
 
 def _own_group() -> tuple[str, str]:
     try:
-        with open("/proc/self/cgroup") as file:
+        with open(f"{PROC}/self/cgroup") as file:
             for line in file:
                 if line.startswith("0::"):
                     return _mount(), line[3:].rstrip("\n")

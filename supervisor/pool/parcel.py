@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor.pool import byvalue
 from supervisor.pool.errors import pack_error, unpack_error
-from supervisor.pool.mainmodule import is_out_of_reach, was_typed_in
+from supervisor.pool.mainmodule import ALIAS, is_out_of_reach, was_typed_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,7 +80,14 @@ def pack_function(function: Callable[..., Any]) -> tuple[Parcel, bool]:
 
 def unpack(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
     """What was packed. Raises whatever unpickling raises."""
-    return _loads(data, buffers=buffers)
+    try:
+        return _loads(data, buffers=buffers)
+    except AttributeError as error:
+        if ALIAS in str(error):
+            error.add_note(
+                'Workers have nothing of what stands under `if __name__ == "__main__":`, or was defined later.'
+            )
+        raise
 
 
 def _parcel(data: bytes, large: list[PickleBuffer], met: list[Any]) -> Parcel:

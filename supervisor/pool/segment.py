@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+PAGE = mmap.PAGESIZE
 _PIECE = 4 << 20  # bytes copied between two chances for another thread
 _MOST = 1 << 30  # bytes; Linux writes at most 2 GiB - 4 KiB at once
 _SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW

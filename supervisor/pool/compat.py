@@ -1,0 +1,187 @@
+"""`multiprocessing.Pool`'s interface on our pool: change the import, and nothing else.
+
+    from supervisor.pool.compat import Pool
+
+    pool = Pool(processes=5)
+    results = pool.map(worker_function, inputs)
+    pool.close()
+    pool.join()
+
+What differs is what happens when a worker dies: multiprocessing waits for ever, here the task is tried again and at last
+raises TaskFailed, and all others are done.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from supervisor.pool import executor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+    from typing import Self
+
+T = TypeVar("T")
+
+
+class AsyncResult:
+    """What the `_async` methods return."""
+
+    def __init__(
+        self,
+        futures: Sequence[Future[Any]],
+        combine: Callable[[list[Any]], Any],
+        callback: Callable[[Any], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+    ) -> None:
+        self._futures, self._combine = futures, combine
+        self._callback, self._error_callback = callback, error_callback
+        self._missing = len(futures)
+        for future in futures:
+            future.add_done_callback(self._on_done)
+        if not futures:
+            self._call_back()
+
+    def _on_done(self, _future: Future[Any]) -> None:
+        self._missing -= 1  # callbacks come one at a time, in one thread
+        if self._missing == 0:
+            self._call_back()
+
+    def _call_back(self) -> None:
+        try:
+            value = self.get()
+        except Exception as error:  # noqa: BLE001 it is the callback's to see
+            if self._error_callback is not None:
+                self._error_callback(error)
+            return
+        if self._callback is not None:
+            self._callback(value)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The result, waited for at most `timeout` seconds. Raises what the function raised, TimeoutError."""
+        if not wait(self._futures, timeout).not_done:
+            return self._combine([future.result() for future in self._futures])
+        raise TimeoutError
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until it is there, or so many seconds."""
+        wait(self._futures, timeout)
+
+    def ready(self) -> bool:
+        """Whether it is there."""
+        return all(future.done() for future in self._futures)
+
+    def successful(self) -> bool:
+        """Whether nothing was raised. Raises ValueError if it is not there yet."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return all(future.exception() is None for future in self._futures)
+
+
+class Pool:
+    """See the head of this file; `context` is taken and has no meaning, for workers are always forked from a template."""
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        maxtasksperchild: int | None = None,
+        context: object = None,  # noqa: ARG002
+    ) -> None:
+        self._pool = executor.Pool(
+            processes, initializer=initializer, initargs=tuple(initargs), max_tasks_per_child=maxtasksperchild
+        )
+
+    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> T:
+        """One call in a worker: func(*args, **kwds)."""
+        return self.apply_async(func, args, kwds).get()  # type: ignore[no-any-return]
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """As `apply`, without waiting."""
+        future = self._pool.submit(func, *args, **(kwds or {}))
+        return AsyncResult([future], lambda values: values[0], callback, error_callback)
+
+    def map(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None) -> list[T]:
+        """What func makes of every item, in order."""
+        return list(self._pool.map(func, _sized(iterable), chunksize=chunksize))
+
+    def starmap(
+        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+    ) -> list[T]:
+        """What func(*item) makes of every item, in order."""
+        return list(self._pool.starmap(func, _sized(iterable), chunksize=chunksize))
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """As `map`, without waiting."""
+        futures = self._pool.chunks(func, _sized(iterable), chunksize=chunksize)
+        return AsyncResult(futures, _joined, callback, error_callback)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """As `starmap`, without waiting."""
+        futures = self._pool.chunks(func, _sized(iterable), chunksize=chunksize, is_starred=True)
+        return AsyncResult(futures, _joined, callback, error_callback)
+
+    def imap(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[T]:
+        """What func makes of every item, in order, as they come; the iterable may be infinite."""
+        return self._pool.map(func, iter(iterable), chunksize=chunksize)
+
+    def imap_unordered(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[T]:
+        """What func makes of every item, each as soon as it is there."""
+        return self._pool.imap_unordered(func, iter(iterable), chunksize=chunksize)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._pool.shutdown(wait=False)
+
+    def terminate(self) -> None:
+        """End the workers now."""
+        self._pool.terminate()
+
+    def join(self) -> None:
+        """Wait until the workers are gone. Raises ValueError before close or terminate."""
+        if not self._pool.is_closed:
+            raise ValueError("Pool is still running")
+        self._pool.shutdown(wait=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+
+
+def _sized(iterable: Iterable[Any]) -> Sequence[Any]:
+    return iterable if isinstance(iterable, (list, tuple, range)) else list(iterable)
+
+
+def _joined(chunks: list[tuple[list[Any], dict[int, BaseException]]]) -> list[Any]:
+    found: list[Any] = []
+    for values, errors in chunks:
+        if errors:
+            raise errors[min(errors)]
+        found.extend(values)
+    return found

@@ -1,0 +1,200 @@
+"""The workers of a pool: how many there are to be, who is one, who stands by, who replaces whom.
+
+A member is given tasks; a standby has done everything but that. When a member is lost a standby takes its place at once and
+another one is started behind it. Starts that fail are spaced, and after FAILURES in a row the pool is broken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from supervisor.pool import frames
+from supervisor.pool.remote import Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervisor.pool.ending import Ending
+    from supervisor.pool.engine import Engine
+
+FAILURES = 5  # starts that fail one after the other before the pool gives up
+FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # seconds between them
+YOUNG = 1.0  # seconds; who dies younger, before its first task, is a start that failed
+
+
+class Boss(Protocol):
+    """What a crew asks of the dispatcher."""
+
+    @property
+    def engine(self) -> Engine:
+        """Where workers come from."""
+
+    def at(self, when: float, then: Callable[[], None]) -> None:
+        """Call at this time of the monotonic clock."""
+
+    def hired(self, remote: Remote) -> None:
+        """It may be given tasks."""
+
+    def buried(self, remote: Remote, ending: Ending | str | None) -> None:
+        """It is dead; None: nobody knows how."""
+
+    def broken(self, why: str, error: bytes | None) -> None:
+        """No worker can be had."""
+
+    def listen(self, remote: Remote) -> None:
+        """Hear what it says."""
+
+    def ignore(self, remote: Remote) -> None:
+        """Hear it no more."""
+
+
+class Crew:
+    """Called under the pool's lock only."""
+
+    def __init__(self, boss: Boss, *, most: int, least: int, standby: int, welcome: tuple[Any, ...]) -> None:
+        self._boss = boss
+        self.most, self.least, self._standby = most, least, standby
+        self._welcome = welcome
+        self.remotes: dict[int, Remote] = {}
+        self.members: list[Remote] = []
+        self.standbys: deque[Remote] = deque()
+        self.wanted = least  # members there are to be
+        self._numbers = 0
+        self._failures = 0
+        self._starting = 0
+        self._ever_up = False
+        self._start_at = 0.0
+        self._is_closing = False
+
+    def grow(self, backlog: int) -> None:
+        """So many tasks wait and nobody is free: more members, up to `most`."""
+        wanted = min(self.most, len(self.members) + backlog)
+        if wanted > self.wanted:
+            self.wanted = wanted
+            while self.standbys and len(self.members) < self.wanted:
+                self._promote()
+            self.fill()
+
+    def shrink(self, idle_after: float) -> None:
+        """Let members go who have had nothing to do for so long."""
+        before = time.monotonic() - idle_after
+        for remote in list(self.members):
+            if len(self.members) > self.least and remote.is_idle and remote.idle_since < before:
+                self.wanted = max(self.least, self.wanted - 1)
+                self.retire(remote)
+
+    def fill(self) -> None:
+        """Start who is missing."""
+        if self._is_closing or time.monotonic() < self._start_at:
+            return
+        # The first standby is started when a worker is up: until then everybody waits for that one.
+        wanted = self.wanted + (self._standby if self._ever_up and self.wanted else 0)
+        while len(self.members) + len(self.standbys) + self._starting < wanted:
+            try:
+                remote = Remote(self._numbers + 1)
+            except OSError as error:
+                self._failed(f"no worker could be started: {error}", None)
+                return
+            self._numbers += 1
+            self._starting += 1
+            self.remotes[remote.number] = remote
+            self._boss.listen(remote)
+            remote.say(self._welcome)
+            self._boss.engine.spawn(remote.number, remote.theirs)
+
+    def retire(self, remote: Remote) -> None:
+        """It has done its work; it may end in its own time."""
+        self._leave(remote)
+        remote.doom = remote.doom or "retired"
+        try:
+            remote.say((frames.QUIT,))
+        except OSError:
+            self._boss.engine.kill(remote.number)
+        self.fill()
+
+    def put_down(self, remote: Remote, why: str) -> None:
+        """Kill it; what it was at is somebody else's business from now on."""
+        remote.doom = remote.doom or why
+        self._leave(remote)
+        self._boss.engine.kill(remote.number)
+
+    def close(self) -> None:
+        """Everybody may leave."""
+        self._is_closing = True
+        for remote in list(self.remotes.values()):
+            if not remote.doom:
+                self.retire(remote)
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    def up(self, remote: Remote) -> None:
+        """It has done everything that comes before its first task."""
+        if remote.is_up or remote.doom:
+            return
+        remote.is_up = self._ever_up = True
+        remote.idle_since = time.monotonic()
+        self._starting -= 1
+        self._failures = 0
+        self._start_at = 0.0
+        if len(self.members) < self.wanted:
+            self._hire(remote)
+        else:
+            self.standbys.append(remote)
+        self.fill()
+
+    def deaf(self, remote: Remote) -> None:
+        """Its end of the socket is closed: it dies, or it closed what it should not have."""
+        self._leave(remote)
+
+    def ended(self, number: int, ending: Ending | str | None) -> None:
+        """It is dead, or, for the reason given, never lived."""
+        remote = self.remotes.pop(number, None)
+        if remote is None:
+            return
+        was_up = remote.is_up
+        self._leave(remote)
+        self._boss.ignore(remote)
+        self._boss.buried(remote, ending)
+        self._boss.engine.forget(number)
+        remote.close()
+        if not was_up:
+            self._starting -= 1
+            if not self._is_closing and not remote.doom:
+                error = remote.initializer_error
+                why = f"a worker did not start: {ending or 'the root of the pool was killed'}"
+                self._failed("the initializer failed" if error else why, error)
+        elif not remote.told and not remote.doom and time.monotonic() - remote.idle_since < YOUNG:
+            self._space_out()
+        self.fill()
+
+    def _leave(self, remote: Remote) -> None:
+        """A member no more; a standby takes over."""
+        if remote in self.members:
+            self.members.remove(remote)
+            remote.is_member = False
+            if len(self.members) < self.wanted and self.standbys:
+                self._promote()
+        elif remote in self.standbys:
+            self.standbys.remove(remote)
+
+    def _promote(self) -> None:
+        self._hire(self.standbys.popleft())
+
+    def _hire(self, remote: Remote) -> None:
+        self.members.append(remote)
+        remote.is_member = True
+        self._boss.hired(remote)
+
+    def _failed(self, why: str, error: bytes | None) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._boss.broken(f"{why} ({self._failures} times in a row)", error)
+        else:
+            self._space_out()
+
+    def _space_out(self) -> None:
+        pause = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** max(0, self._failures - 1))
+        self._start_at = time.monotonic() + pause
+        self._boss.at(self._start_at, self.fill)

@@ -1,0 +1,343 @@
+"""Tasks to workers, results to futures: one thread, one lock, no user code.
+
+    submit ──> feeding ──> a worker's socket ··· its ring ──> results ──> future.deliver
+                  ^                                              │
+                  └── taken back, returned, tried again <── aftermath: a worker died; who is to blame?
+
+Rules:
+- Everything here runs under the lock, in whichever thread; nothing in it blocks or runs what the user wrote.
+- A caller who finds a worker free sends the task himself: the fewer threads between a task and its worker the better.
+- A result is taken from the ring before anything is decided about the worker that wrote it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from supervisor.pool.aftermath import Aftermath
+from supervisor.pool.crew import Crew
+from supervisor.pool.errands import Errands
+from supervisor.pool.feeding import Feeding
+from supervisor.pool.lending import Lending
+from supervisor.pool.loop import LONGEST, Loop
+from supervisor.pool.parcel import unpack_error
+from supervisor.pool.report import PoolBroken
+from supervisor.pool.results import Results
+from supervisor.pool.task import Error
+from supervisor.pool.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervisor.pool.ending import Ending
+    from supervisor.pool.engine import Engine
+    from supervisor.pool.remote import Remote
+    from supervisor.pool.task import Function, Placed, Task, Value
+
+LOOK = 64  # tasks a caller leaves behind before he looks himself whether a worker has room
+UNHEARD = 1.0  # seconds after which rings are read though nobody rang
+LEAVING = 1.0  # seconds workers have to leave at the end
+
+
+class Dispatcher:
+    """See the head of this file. `error`: what submit raises once the pool is closed or broken."""
+
+    def __init__(
+        self,
+        *,
+        most: int,
+        least: int,
+        standby: int,
+        engine: Callable[[Dispatcher, bool], Engine],
+        welcome: tuple[Any, ...],
+        max_tasks: int | None,
+        max_memory: int | None,
+        idle_after: float,
+    ) -> None:
+        self.lock = threading.Lock()
+        self.loop = Loop(self.lock)
+        self.lending = Lending()
+        self.errands, self.feeder = Errands("ninelives-pool-errands"), Errands("ninelives-pool-feeder")
+        self.error: Exception | None = None
+        self.gone: deque[Function] = deque()  # functions nobody needs any more; any thread appends
+        self.unshared: deque[int] = (
+            deque()
+        )  # keys of shared objects nobody has a handle to any more; any thread appends
+        self._make_engine = engine
+        self._engine: Engine | None = None
+        self.crew = Crew(self, most=most, least=least, standby=standby, welcome=welcome)
+        self.feeding = Feeding(self, max_tasks=max_tasks, max_memory=max_memory, idle_after=idle_after)
+        self.results, self.aftermath, self.watch_over = Results(self), Aftermath(self), Watch(self)
+        self._open = 0  # tasks not over
+        self._thread: threading.Thread | None = None
+        self._is_closing = self._is_leaving = False
+        self._ended = threading.Event()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.loop.is_closed else f"closing ({self.error})" if self.error else "open"
+        return f"{state}, {len(self.crew.members)} workers, {len(self.crew.standbys)} standbys, {self._open} tasks"
+
+    # -- from any thread ---------------------------------------------------------------------------------------------
+
+    def submit(self, task: Task) -> None:
+        """Take a task. Raises what `error` is."""
+        with self.lock:
+            self._admit(task)
+            feeding = self.feeding
+            pending = feeding.pending
+            pending.append(task)
+            if feeding.free and feeding.is_open:
+                feeding.feed(feeding.free.popitem()[0])
+            elif self.crew.wanted < self.crew.most:
+                self.crew.grow(len(pending))
+            elif not len(pending) % LOOK:
+                self.results.look(rest=False)
+
+    def submit_singly(self, task: Task) -> None:
+        """Take a chunk that cannot be pickled as a whole. Raises what `error` is."""
+        with self.lock:
+            self._admit(task)
+        self.aftermath.pickle_singly(task)
+
+    def _admit(self, task: Task) -> None:
+        if self.error is not None:
+            raise self.error
+        if self._thread is None:
+            self._engine = self._make_engine(self, task.function.is_of_main)
+            self._engine.start()
+            self._thread = threading.Thread(target=self._run, name="ninelives-pool", daemon=True)
+            self._thread.start()
+            self.crew.fill()
+        self._open += 1
+
+    def cancel(self, task: Task, *, running: bool = True) -> bool:
+        """Take it back; one that runs loses its worker (unless `running` is False). False when it is too late."""
+        with self.lock:
+            if task.is_over:
+                return False
+            if task.where is not None:
+                remote, sequence = task.where
+                at = remote.running()
+                if at is None or at[0] != sequence:
+                    self.feeding.give_back(remote.take_back())
+            if task.where is not None:
+                if not running:
+                    return False
+                self.crew.put_down(remote, "cancelled")
+            self.finish(task)
+            self.feeding.feed_all()
+            self.loop.wake()
+            return True
+
+    def is_running(self, task: Task) -> bool:
+        """Whether a worker has begun it."""
+        with self.lock:
+            at = task.where[0].running() if task.where is not None else None
+            return at is not None and task.where is not None and at[0] == task.where[1]
+
+    def later(self, errand: Callable[[], None]) -> None:
+        """Run it where it may take its time."""
+        self.errands.add(errand)
+
+    def close(self, *, cancel: bool, now: bool) -> None:
+        """Take no more tasks; end when those taken are done. cancel: those not begun are cancelled. now: all are."""
+        with self.lock:
+            if self.loop.is_closed:
+                return
+            self.error = self.error or RuntimeError("cannot schedule new futures after shutdown")
+            self._is_closing = True
+            if cancel or now:
+                self._call_off(begun=now)
+            if self._thread is None:
+                self._end()
+            self.loop.wake()
+
+    def wait(self) -> None:
+        """Until everything has ended, callbacks included."""
+        if threading.current_thread() is not self._thread:
+            self._ended.wait()
+            self.errands.drain(None)
+
+    @property
+    def engine(self) -> Engine:
+        """Where workers come from; there is one from the first task on."""
+        assert self._engine is not None
+        return self._engine
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        with self.lock:
+            while not self.loop.is_closed:
+                heard = self.loop.turn(UNHEARD if self._open else LONGEST)
+                if self.loop.is_closed:
+                    return
+                if not heard:
+                    self.results.look(rest=True)
+                self._tidy()
+                if self._is_closing and not self._open:
+                    self._leave()
+
+    def _leave(self) -> None:
+        """Everything is done: workers leave in their own time, or with the engine."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            self.crew.close()
+            self.loop.at(time.monotonic() + LEAVING, self._end)
+        if not self.crew.remotes:
+            self._end()
+
+    def _end(self) -> None:
+        if self.loop.is_closed:
+            return
+        self.loop.close()
+        if self._engine is not None:
+            self._engine.close(within=LEAVING)
+        for remote in self.crew.remotes.values():
+            remote.close()
+        self.crew.remotes.clear()
+        self.lending.close()
+        self._ended.set()
+
+    def _tidy(self) -> None:
+        """Tell workers what nobody will need again."""
+        while self.gone:
+            function = self.gone.popleft()
+            if function.place is not None:
+                self.lending.done(function.place.segment)
+            self._tell_all(function.number, [], [])
+        if self.lending.gone:
+            segments, self.lending.gone = self.lending.gone, []
+            self._tell_all(0, segments, [])
+        while self.unshared:
+            self._tell_all(0, [], [self.unshared.popleft()])
+
+    def _tell_all(self, function: int, segments: list[int], shared: list[int]) -> None:
+        for remote in self.crew.remotes.values():
+            messages = remote.forget(function, segments, shared)
+            if messages and not remote.is_deaf:
+                self._try(remote, lambda remote=remote, messages=messages: remote.say(*messages))  # type: ignore[misc]
+
+    def _try(self, remote: Remote, send: Callable[[], None]) -> None:
+        """Send; a worker that is gone is heard of in other ways."""
+        try:
+            send()
+        except OSError:
+            return
+        if remote.is_behind:
+            self.loop.watch_both_ways(remote.sock.fileno(), both=True)
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def send(self, remote: Remote, tasks: list[Task]) -> None:
+        """Give a worker tasks."""
+        self._try(remote, lambda: remote.give(tasks, self.lending, []))
+        for task in tasks:
+            if task.options.is_watched:
+                self.watch_over.begin(remote)
+                break
+
+    def finish(self, task: Task, sealed: Value | Error | Placed | None = None) -> None:
+        """It is over; None: cancelled or replaced, nobody is to be told."""
+        if task.is_over:
+            return
+        task.is_over = True
+        self._open -= 1
+        if task.alone:
+            self.feeding.over(task)
+        if task.place is not None:
+            self.lending.done(task.place.segment)
+        if sealed is None:
+            return
+        if task.chunk is not None:
+            task.chunk.add(task.first, task.count, sealed)
+        elif task.future is not None:
+            task.future.deliver(sealed)
+
+    def replace(self, task: Task, parts: list[Task]) -> None:
+        """Instead of this one these, which are still to be sent."""
+        self._open += len(parts)
+        self.finish(task)
+
+    def _call_off(self, *, begun: bool) -> None:
+        """Cancel what is not begun; and what is."""
+        for remote in list(self.crew.remotes.values()):
+            self.feeding.give_back(remote.take_back())
+            if begun and remote.held:
+                for _, task in list(remote.outstanding):
+                    if task is not None:
+                        self._cancelled(task)
+                self.crew.put_down(remote, "cancelled")
+        for task in self.feeding.waiting():
+            self._cancelled(task)
+
+    def _cancelled(self, task: Task) -> None:
+        future = task.chunk.future if task.chunk is not None else task.future
+        self.finish(task)
+        if future is not None:
+            future.called_off()
+
+    # -- the crew and the engine tell ------------------------------------------------------------------------------------
+
+    def hired(self, remote: Remote) -> None:
+        """It may be given tasks."""
+        self.feeding.feed(remote)
+
+    def buried(self, remote: Remote, ending: Ending | str | None) -> None:
+        """It is dead: its last results count, then somebody is to blame, or nobody."""
+        self.feeding.free.pop(remote, None)
+        self.results.last(remote)
+        self.lending.bury(remote.number)
+        self.aftermath.of(remote, ending)
+
+    def broken(self, why: str, error: bytes | None) -> None:
+        """No worker can be had: everybody who waits is told."""
+        broken = PoolBroken(why)
+        if error is not None:
+            broken.__cause__ = unpack_error(error)
+        self.error = broken
+        self._is_closing = True
+        for task in self.feeding.waiting():
+            self.finish(task, Error(broken))
+
+    def listen(self, remote: Remote) -> None:
+        """Hear what it says."""
+        self.loop.watch(remote.sock.fileno(), lambda: self.results.hear(remote))
+
+    def ignore(self, remote: Remote) -> None:
+        """Hear it no more."""
+        self.loop.unwatch(remote.sock.fileno())
+
+    def at(self, when: float, then: Callable[[], None]) -> None:
+        """Call at this time of the monotonic clock."""
+        self.loop.at(when, then)
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call whenever there is something to read."""
+        self.loop.watch(fd, ready)
+
+    def unwatch(self, fd: int) -> None:
+        """The contrary."""
+        self.loop.unwatch(fd)
+
+    def born(self, number: int, pid: int) -> None:
+        """A worker's process is there."""
+        remote = self.crew.remotes.get(number)
+        if remote is not None:
+            remote.pid = pid
+
+    def unborn(self, number: int, why: str) -> None:
+        """A worker never lived."""
+        self.crew.ended(number, why)
+
+    def ended(self, number: int, ending: Ending) -> None:
+        """A worker was reaped."""
+        self.crew.ended(number, ending)
+
+    def lost(self) -> None:
+        """The root is dead, and with it every worker."""
+        for number in list(self.crew.remotes):
+            self.crew.ended(number, None)

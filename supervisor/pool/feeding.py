@@ -1,0 +1,175 @@
+"""Which worker gets which task, and when.
+
+A member gets as much as it does in remote.AHEAD_S, so that it need not wait for us. What waits behind a task that turns out to
+be long goes to whoever is idle. A task that took all memory is given out only while nothing else runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from supervisor.pool.remote import PLACED
+from supervisor.pool.task import Error
+
+if TYPE_CHECKING:
+    from supervisor.pool.dispatcher import Dispatcher
+    from supervisor.pool.remote import Remote
+    from supervisor.pool.task import Task
+
+STEAL = 0.01  # seconds a task must have run before those behind it are given to somebody idle
+
+
+class Feeding:
+    """Called under the pool's lock. max_tasks, max_memory, idle_after: see Pool."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, *, max_tasks: int | None, max_memory: int | None, idle_after: float
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._max_tasks, self._max_memory, self._idle_after = max_tasks, max_memory, idle_after
+        self.pending: deque[Task] = deque()
+        self.free: dict[Remote, None] = {}  # members with nothing to do
+        self.alone: deque[Task] = deque()
+        self._is_alone = False  # one of those is running
+        self._resting: set[Task] = set()  # to be tried again later
+        self._shrink_at = self._steal_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether tasks may run beside each other now."""
+        return not self.alone and not self._is_alone
+
+    def waiting(self) -> list[Task]:
+        """Every task that no worker has."""
+        return [*self.pending, *self.alone, *self._resting]
+
+    def feed(self, remote: Remote) -> None:
+        """Give a member what it has room for."""
+        if self.alone or self._is_alone:
+            self._feed_alone(remote)
+            return
+        tasks = self._choose(remote)
+        if tasks:
+            self.free.pop(remote, None)
+            self._dispatcher.send(remote, tasks)
+        elif remote.is_idle:
+            self._rest(remote)
+
+    def _choose(self, remote: Remote) -> list[Task]:
+        tasks: list[Task] = []
+        pending = self.pending
+        room = remote.room()
+        if self._max_tasks is not None:
+            room = min(room, self._max_tasks - remote.told - remote.held)
+        while room > 0 and pending:
+            task = pending[0]
+            if task.is_single and (tasks or remote.held):
+                break
+            if (task.place is not None or task.buffers) and remote.placed + len(tasks) >= PLACED:
+                break
+            pending.popleft()
+            if task.is_over or not self._place(task):
+                continue
+            tasks.append(task)
+            room -= 1
+            if task.is_single:
+                break
+        return tasks
+
+    def feed_all(self) -> None:
+        """Give everybody who is free something to do."""
+        for remote in list(self.free):
+            if not self.pending and not self.alone:
+                break
+            self.feed(remote)
+
+    def give_back(self, tasks: list[Task]) -> None:
+        """To be given out before all others."""
+        self.pending.extendleft(reversed(tasks))
+
+    def retry(self, task: Task, *, after: float, alone: bool) -> None:
+        """Give it out again after so many seconds, and nothing along with it."""
+        if alone:
+            task.alone = True
+            self.alone.append(task)
+        elif after > 0:
+            self._resting.add(task)
+            self._dispatcher.loop.at(time.monotonic() + after, lambda: self.retry(task, after=0.0, alone=False))
+            return
+        else:
+            self._resting.discard(task)
+            task.is_single = True
+            self.pending.appendleft(task)
+        self.feed_all()
+
+    def over(self, task: Task) -> None:
+        """It is done, or its worker is dead."""
+        if task.alone:
+            self._is_alone = False
+
+    def _place(self, task: Task) -> bool:
+        """Its arguments into a segment, if they need one; False when there is no memory for them."""
+        lending = self._dispatcher.lending
+        if task.place is None and task.data is not None and lending.is_needed(task.data, task.buffers):
+            try:
+                task.data, task.place = lending.put(task.data, task.buffers)
+            except (MemoryError, OSError) as error:
+                self._dispatcher.finish(task, Error(error))
+                return False
+            task.buffers = ()
+        return True
+
+    def _feed_alone(self, remote: Remote) -> None:
+        if remote.is_idle:
+            self.free[remote] = None
+        if self._is_alone or any(other.held for other in self._dispatcher.crew.members):
+            return
+        while self.alone:
+            task = self.alone.popleft()
+            if not task.is_over and self._place(task):
+                self._is_alone = True
+                self.free.pop(remote, None)
+                self._dispatcher.send(remote, [task])
+                return
+        self.feed_all()
+
+    # -- members with nothing to do --------------------------------------------------------------------------------------
+
+    def _rest(self, remote: Remote) -> None:
+        """It is free; or has served its time."""
+        crew = self._dispatcher.crew
+        if remote.doom or remote not in crew.members:
+            return
+        too_many = self._max_tasks is not None and remote.told >= self._max_tasks
+        if too_many or (self._max_memory is not None and remote.rss_bytes() > self._max_memory):
+            crew.retire(remote)
+            return
+        now = remote.idle_since = time.monotonic()
+        self.free[remote] = None
+        if self._shrink_at <= now and len(crew.members) > crew.least:
+            self._shrink_at = now + self._idle_after
+            self._dispatcher.loop.at(self._shrink_at, self._shrink)
+        self._plan_to_steal(now)
+
+    def _shrink(self) -> None:
+        crew = self._dispatcher.crew
+        crew.shrink(self._idle_after)
+        if len(crew.members) > crew.least:
+            self._shrink_at = time.monotonic() + self._idle_after
+            self._dispatcher.loop.at(self._shrink_at, self._shrink)
+
+    def _plan_to_steal(self, now: float) -> None:
+        if self._steal_at == 0.0 and self.free and any(other.held > 1 for other in self._dispatcher.crew.members):
+            self._steal_at = now + STEAL
+            self._dispatcher.loop.at(self._steal_at, self._steal)
+
+    def _steal(self) -> None:
+        self._steal_at = 0.0
+        for remote in list(self._dispatcher.crew.members):
+            at = remote.running() if remote.held > 1 and self.free else None
+            if at is not None and at[1] > STEAL:
+                self.give_back(remote.take_back())
+                self.feed_all()
+        self._plan_to_steal(time.monotonic())

@@ -1,0 +1,141 @@
+"""The future of a task: a real one, whose result is unpickled by whoever asks for it.
+
+The dispatcher must never run the user's code: a `__setstate__` that hangs would hang every task. So it delivers bytes, and
+`result()` opens them, in the caller's thread, once. Callbacks are not the dispatcher's to run either: they go to a thread of
+their own (`Errands`).
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import CancelledError, Future
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervisor.pool.task import Task
+
+
+class Sealed(Protocol):
+    """A result not yet opened."""
+
+    is_error: bool
+
+    def open(self) -> Any:
+        """The value. Raises what the task raised, or what unpickling raises."""
+
+
+class Owner(Protocol):
+    """What a future asks of its pool."""
+
+    def cancel(self, task: Task) -> bool:
+        """Take the task back or put its worker down; False when it is too late."""
+
+    def is_running(self, task: Task) -> bool:
+        """Whether a worker has begun it."""
+
+    def later(self, errand: Callable[[], None]) -> None:
+        """Run this in a thread where it may take its time."""
+
+
+class TaskFuture(Future[Any]):
+    """See the head of this file."""
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__()
+        self._owner = owner
+        self._task: Task | None = None
+        self._sealed: Sealed | None = None
+        self.hook: Callable[[], None] | None = None  # called when it is done, by the dispatcher, under its lock
+
+    def belongs_to(self, task: Task) -> None:
+        """Whom to ask about."""
+        self._task = task
+
+    def deliver(self, sealed: Sealed) -> None:
+        """It is done; without effect on a future that was cancelled."""
+        if self._state != PENDING:  # looked at without the lock: who opens a result holds it, and may wait for the pool
+            return
+        with self._condition:
+            self._sealed = sealed
+            self._task = None
+            self._state = FINISHED
+            for waiter in self._waiters:
+                (waiter.add_exception if sealed.is_error else waiter.add_result)(self)
+            self._condition.notify_all()
+        if self.hook is not None:
+            self.hook()
+        self._invoke_callbacks()
+
+    def _invoke_callbacks(self) -> None:
+        if self._done_callbacks:  # type: ignore[attr-defined]
+            self._owner.later(super()._invoke_callbacks)  # type: ignore[misc]
+
+    def cancel(self) -> bool:
+        """Cancel it; a task that runs already is ended together with its worker. False if it is done."""
+        task = self._task
+        if task is None or not self._owner.cancel(task):
+            return self.cancelled()
+        self.called_off()
+        return self.cancelled()
+
+    def called_off(self) -> None:
+        """The pool has cancelled its task."""
+        if super().cancel():
+            self.set_running_or_notify_cancel()
+            if self.hook is not None:
+                self.hook()
+
+    def running(self) -> bool:
+        """Whether a worker has begun it and has not told its result."""
+        task = self._task
+        return task is not None and not self.done() and self._owner.is_running(task)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the task returned, waited for at most `timeout` seconds. Raises what it raised, TaskFailed, TimeoutError."""
+        self._wait(timeout)
+        if self._exception is not None:
+            try:
+                raise self._exception
+            finally:
+                self = None  # type: ignore[assignment]  # noqa: PLW0642 break the cycle through the traceback, as the base class does
+        return self._result
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The exception the task raised, None if it returned; waits as `result` does."""
+        self._wait(timeout)
+        return self._exception
+
+    def _get_snapshot(self) -> tuple[bool, bool, Any, BaseException | None]:  # asyncio reads the fields from 3.14 on
+        if self._state != FINISHED:
+            return self.done(), self.cancelled(), None, None
+        self._open()
+        return True, False, self._result, self._exception
+
+    def _wait(self, timeout: float | None) -> None:
+        """Until it is done, and opened."""
+        if self._state != FINISHED:
+            until = None if timeout is None else time.monotonic() + timeout
+            with self._condition:
+                while self._state not in (CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED):
+                    left = None if until is None else until - time.monotonic()
+                    if left is not None and left <= 0:
+                        raise TimeoutError
+                    self._condition.wait(left)
+                if self._state != FINISHED:
+                    raise CancelledError
+        if self._sealed is not None:
+            self._open()
+
+    def _open(self) -> None:
+        with self._condition:
+            sealed, self._sealed = self._sealed, None
+            if sealed is None:
+                return
+            # Under the lock: a second caller must not find it neither sealed nor opened.
+            try:
+                self._result = sealed.open()
+            except BaseException as error:  # noqa: BLE001 it is what the task has to tell
+                self._exception = error

@@ -1,0 +1,237 @@
+"""Many calls of one function: cut into chunks, sent ahead, given out in order or as they come.
+
+What has a length is worked on whether anybody takes results or not; of any other iterable no more is taken in than a few
+chunks per worker beyond what was given out, so it may be infinite. Its items are always taken in the consumer's own thread.
+
+Chunks begin with one item and grow to take CHUNK_S seconds, by what they were seen to take.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sized
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from supervisor.pool import frames
+from supervisor.pool.future import TaskFuture
+from supervisor.pool.parcel import Parcel, pack
+from supervisor.pool.task import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from supervisor.pool.executor import Core
+    from supervisor.pool.options import Options
+
+CHUNK_S = 0.005  # seconds a chunk is to take
+GROWTH = 16  # times as large as the last one a chunk may be
+LARGEST = 10_000  # items
+AHEAD = 3  # chunks per worker that are under way or wait
+_BUILTIN = (list, tuple, range, str, bytes, bytearray)
+
+
+class Plan:
+    """The chunks of one map: cut, sent, waited for. window: chunks per worker that are sent ahead, None for all."""
+
+    def __init__(
+        self,
+        core: Core,
+        options: Options,
+        function: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        *,
+        chunksize: int | None,
+        buffersize: int | None,
+        timeout: float | None,
+        is_starred: bool = False,
+        window: int | None = AHEAD,
+    ) -> None:
+        if chunksize is not None and chunksize < 1:
+            raise ValueError(f"chunksize: {chunksize} is less than 1")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError(f"buffersize: {buffersize} is less than 1")
+        self._core, self._options = core, options
+        self._function = core.function(function)
+        self.is_lazy = buffersize is not None or not all(isinstance(items, Sized) for items in iterables)
+        if not self.is_lazy:  # in another thread: nobody may change them, or mind where they are read
+            iterables = tuple(items if isinstance(items, _BUILTIN) else list(items) for items in iterables)
+        self.total = (
+            None
+            if self.is_lazy and buffersize is None
+            else min((len(i) for i in iterables if isinstance(i, Sized)), default=0)
+        )
+        self._items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
+        shape = frames.STAR if is_starred or len(iterables) != 1 else frames.EACH
+        self._shape = shape | frames.TIMED if options.is_watched else shape
+        self._fixed = 1 if not options.idempotent else chunksize
+        self._size = self._fixed or 1
+        self._buffersize = buffersize
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.chunks: deque[Chunk] = deque()  # in order, not yet given out
+        self.done: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self._under_way = 0
+        self._cut = 0  # items
+        self.taken = 0  # items given out, or skipped
+        self.is_exhausted = False
+        self._lock = threading.RLock()
+        self._asked = False  # the feeder was asked to go on
+        self._window = sys.maxsize if window is None else window * core.dispatcher.crew.most
+        self.feed()
+
+    def feed(self) -> None:
+        """Send chunks until enough are under way."""
+        with self._lock:
+            self._asked = False
+            while not self.is_exhausted and self._has_room():
+                size = (
+                    self._size
+                    if self._buffersize is None
+                    else min(self._size, self._buffersize - (self._cut - self.taken))
+                )
+                items = list(islice(self._items, size))
+                self.is_exhausted = len(items) < size
+                if items:
+                    self._send(items)
+
+    def _has_room(self) -> bool:
+        if self._buffersize is not None and self._cut - self.taken >= self._buffersize:
+            return False
+        return (len(self.chunks) if self.is_lazy else self._under_way) < self._window
+
+    def _send(self, items: list[Any]) -> None:
+        core = self._core
+        future = TaskFuture(core.dispatcher)
+        chunk = Chunk(future, items, self._cut, self._function.name)
+        self._cut += len(items)
+        self._under_way += 1
+        self.chunks.append(chunk)
+        future.hook = lambda: self._on_done(chunk)
+        try:
+            parcel = pack(items)
+        except Exception:  # noqa: BLE001 it is that of one item, which is found by trying each
+            task = core.task(self._function, self._shape, Parcel(b"", []), self._options)
+            chunk.takes(task)
+            core.dispatcher.submit_singly(task)
+            return
+        task = core.task(self._function, self._shape, parcel, self._options)
+        chunk.takes(task)
+        core.dispatcher.submit(task)
+
+    def _on_done(self, chunk: Chunk) -> None:
+        """In the dispatcher's thread: no more than to say so."""
+        self._under_way -= 1
+        if self._fixed is None and chunk.seconds:
+            wanted = int(CHUNK_S / (chunk.seconds / len(chunk.items)))
+            self._size = max(1, min(wanted, self._size * GROWTH, LARGEST, self._fair_share()))
+        self.done.put(chunk)
+        if not self.is_lazy and not self.is_exhausted and not self._asked:
+            self._asked = True
+            self._core.dispatcher.feeder.add(self.feed)
+
+    def _fair_share(self) -> int:
+        """Towards the end chunks get smaller, so that all workers end at the same time."""
+        if self.total is None:
+            return LARGEST
+        return max(1, (self.total - self._cut) // (2 * self._core.dispatcher.crew.most))
+
+    def next(self, *, ordered: bool) -> Chunk | None:
+        """The next chunk that is done; None after the last. Raises TimeoutError."""
+        if self.is_lazy:
+            self.feed()
+        while not self.chunks:
+            if self.is_exhausted:
+                return None
+            self.feed()
+        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        if ordered:
+            chunk = self.chunks[0]
+            chunk.future.result(left) if left is not None else chunk.future.result()
+            self.chunks.popleft()
+            return chunk
+        try:
+            chunk = self.done.get(timeout=left)
+        except queue.Empty:
+            raise TimeoutError from None
+        self.chunks.remove(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Nobody wants the rest."""
+        with self._lock:
+            self.is_exhausted = True
+            for chunk in self.chunks:
+                for task in list(chunk.tasks):
+                    self._core.dispatcher.cancel(task, running=False)
+
+
+def results(plan: Plan, *, on_error: str, progress: bool, ordered: bool) -> Iterator[Any]:
+    """What the calls returned; the work has begun already."""
+    if on_error not in ("raise", "return", "skip"):
+        raise ValueError(f'on_error: {on_error!r} is none of "raise", "return", "skip"')
+    return _results(plan, on_error, _Progress(plan.total) if progress else None, ordered=ordered)
+
+
+def _results(plan: Plan, on_error: str, progress: _Progress | None, *, ordered: bool) -> Iterator[Any]:
+    try:
+        while (chunk := plan.next(ordered=ordered)) is not None:
+            values, errors = chunk.future.result()
+            if progress is not None:
+                progress.add(len(values), len(errors))
+            if not errors:
+                plan.taken += len(values)
+                yield from values
+                continue
+            for at, value in enumerate(values):
+                plan.taken += 1
+                if at not in errors:
+                    yield value
+                elif on_error == "raise":
+                    raise errors[at]
+                elif on_error == "return":
+                    yield errors[at]
+    finally:
+        plan.close()
+        if progress is not None:
+            progress.end()
+
+
+class _Progress:
+    """How far it is, on one line of stderr, if that is a terminal; else only at the end."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._done = self._failed = 0
+        self._began = time.monotonic()
+        self._shown = 0.0
+        self._is_terminal = sys.stderr.isatty()
+
+    def add(self, done: int, failed: int) -> None:
+        """So many items more."""
+        self._done += done
+        self._failed += failed
+        now = time.monotonic()
+        if self._is_terminal and now - self._shown > 0.1:
+            self._shown = now
+            print(f"\r{self._line()}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """The last word."""
+        start, stop = ("\r", "\x1b[K") if self._is_terminal else ("", "")
+        print(f"{start}{self._line()}{stop}", file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self._began
+        rate = self._done / seconds if seconds else 0.0
+        of = f" of {self._total:,} ({self._done / self._total:.0%})" if self._total else ""
+        failed = f", {self._failed:,} failed" if self._failed else ""
+        left = (
+            f", {(self._total - self._done) / rate:.0f} s left"
+            if self._total and rate and self._done < self._total
+            else ""
+        )
+        return f"{self._done:,}{of} in {seconds:.1f} s, {rate:,.0f} a second{failed}{left}"

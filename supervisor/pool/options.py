@@ -1,0 +1,35 @@
+"""What may be asked for a task, beside its function and its arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a task is treated.
+
+    task_timeout: seconds a worker may spend on it (on each item of a map) before it is put down. soft_timeout: seconds
+    until SoftTimeout is raised inside it. retries: how often it is tried again after a worker died of it. idempotent: False
+    if it must not be begun twice: then it is never tried again, and maps send items one by one. memory: bytes its worker
+    may hold.
+    """
+
+    task_timeout: float | None = None
+    soft_timeout: float | None = None
+    retries: int = 2
+    idempotent: bool = True
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("task_timeout", "soft_timeout", "memory"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: {value!r} is not more than 0")
+        if self.retries < 0:
+            raise ValueError(f"retries: {self.retries!r} is less than 0")
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody must look at its worker while it runs."""
+        return self.task_timeout is not None or self.soft_timeout is not None or self.memory is not None

@@ -1,0 +1,162 @@
+"""The memory a worker shares with its parent: what it is doing now, and a ring of what it has done.
+
+The first page is words of 64 bits; each is written by one side only, and says what survives a SIGKILL: which task, which
+item of it, in which phase. Behind it lies the ring: a result counts as told the moment TAIL moves behind it, without a
+system call, so a worker that dies in its next task takes no finished one along.
+
+Rules:
+- A side writes its own words only. What must be seen in order is on both sides separated by `fence`.
+- RUNG: the worker rings (a byte on the socket) only when the parent has looked since it last rang. So a parent that is
+  busy is not woken, and one that sleeps is woken once.
+- SKIP_FROM to SKIP_TO: tasks the parent has taken back. The worker says SEQUENCE first and looks second, the parent says
+  SKIP first and looks second: so of a task that is taken back either both know or none has begun.
+- A parent believes nothing it reads here: `Broken` says what is impossible, and costs the worker its life.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+from typing import NamedTuple
+
+PAGE = 4096
+RING = 1 << 18  # bytes; a power of two
+LARGEST = RING // 4  # bytes of one record; what is larger travels in a segment
+ROUND = 15  # a record begins and ends at a multiple of 16, so that a filler has room for its own head
+_RECORD = struct.Struct("<QII")
+
+# Written by the worker.
+SEQUENCE, PHASE, ITEM, BEGAN_NS, TAIL, BUSY_NS, DONE, FULL = range(8)
+# Written by the parent (RUNG by both: 1 by the worker, 0 by the parent).
+HEAD, SKIP_FROM, SKIP_TO, SOFT, RUNG = range(16, 21)
+
+# Phases: what a worker was at when it died.
+IDLE, UNPICKLING, RUNNING, PICKLING, WRITING, STARTING = range(6)
+PHASES = ("between two tasks", "unpickle arguments", "run", "pickle result", "write", "initializer")
+
+# What a record is.
+FILLER, VALUE, PLACED, ERROR, SKIPPED, FREED, KEPT, UP, INITIALIZER = range(9)
+_KINDS = 9
+
+
+class Broken(Exception):
+    """What the worker has written to its page cannot be."""
+
+
+class Record(NamedTuple):
+    """One thing the worker told: for the task numbered `sequence`, or 0."""
+
+    sequence: int
+    kind: int
+    payload: bytes
+
+
+class Page:
+    """Both ends of it, each using its half of the methods. Raises OSError when it cannot be mapped."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, PAGE + RING)
+        self._view = memoryview(self._map)
+        self.words = self._view[:PAGE].cast("Q")
+        self._at = 0  # the parent's HEAD, the worker's TAIL
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls) -> tuple[Page, int]:
+        """A new one, and the descriptor to give to the worker."""
+        fd = os.memfd_create("ninelives-page", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, PAGE + RING)
+            page = cls(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        return page, fd
+
+    def close(self) -> None:
+        """Give the mapping back."""
+        self.words.release()
+        self._view.release()
+        self._map.close()
+
+    def fence(self) -> None:
+        """What was written before is seen by the other side before what is read after."""
+        with (
+            self._lock
+        ):  # an atomic exchange on every machine: a full barrier on x86, enough on others with the poll behind it
+            pass
+
+    # -- the worker's ------------------------------------------------------------------------------------------------
+
+    def room(self, length: int) -> int:
+        """Bytes missing in the ring for a record with that payload; 0 or less when it fits."""
+        need = _RECORD.size + (length + ROUND & ~ROUND)
+        to_end = RING - (self._at & RING - 1)
+        if need > to_end:
+            need += to_end
+        return need - (RING - (self._at - self.words[HEAD]))
+
+    def write(self, sequence: int, kind: int, payload: bytes) -> None:
+        """Put a record into the ring, which must have room for it."""
+        length = len(payload)
+        need = _RECORD.size + (length + ROUND & ~ROUND)
+        offset = self._at & RING - 1
+        if need > RING - offset:
+            _RECORD.pack_into(self._map, PAGE + offset, 0, FILLER, RING - offset - _RECORD.size)
+            self._at += RING - offset
+            offset = 0
+        start = PAGE + offset
+        _RECORD.pack_into(self._map, start, sequence, kind, length)
+        start += _RECORD.size
+        self._view[start : start + length] = payload
+        self._at += need
+        self.words[TAIL] = self._at
+
+    def must_ring(self) -> bool:
+        """Whether the parent sleeps, or soon will, and has to be woken for what was written."""
+        self.fence()
+        if self.words[RUNG]:
+            return False
+        self.words[RUNG] = 1
+        return True
+
+    # -- the parent's ------------------------------------------------------------------------------------------------
+
+    def read(self, *, rest: bool = True) -> list[Record]:
+        """Everything told since the last call. rest: and be rung for what comes next. Raises Broken."""
+        words, memory = self.words, self._map
+        if rest:
+            words[RUNG] = 0
+            self.fence()
+        tail, at = words[TAIL], self._at
+        if tail == at:
+            return []
+        if not 0 <= tail - at <= RING or tail & ROUND:
+            raise Broken(f"its ring ends at {tail}, read up to {at}")
+        records = []
+        unpack = _RECORD.unpack_from
+        while at < tail:
+            start = PAGE + (at & RING - 1)
+            if start + _RECORD.size > PAGE + RING:
+                raise Broken(f"a record at {at} is cut by the ring's end")
+            sequence, kind, length = unpack(memory, start)
+            start += _RECORD.size
+            end = start + length
+            if end > PAGE + RING or kind >= _KINDS:
+                raise Broken(f"a record of kind {kind} and {length} bytes at {at}")
+            if kind != FILLER:
+                records.append(Record(sequence, kind, memory[start:end]))
+            at += _RECORD.size + (length + ROUND & ~ROUND)
+        if at != tail:
+            raise Broken(f"its last record ends at {at}, its ring at {tail}")
+        self._at = words[HEAD] = at
+        return records
+
+    def skip(self, first: int, end: int) -> None:
+        """Take tasks back: those that are numbered so and not yet begun will be told as skipped."""
+        # In this order a range that is still in force only ever grows, and one that is over is empty in between.
+        self.words[SKIP_FROM] = first
+        self.words[SKIP_TO] = end
+        self.fence()

@@ -1,0 +1,214 @@
+"""What the dispatcher deals in: functions known to workers, tasks, and chunks of a map. Nouns; they decide nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from supervisor.pool import frames
+from supervisor.pool.parcel import Parcel, unpack, unpack_error
+from supervisor.pool.report import Attempt, CrashReport, TaskFailed
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Sequence
+
+    from supervisor.pool.arena import Place, Shelf
+    from supervisor.pool.future import TaskFuture
+    from supervisor.pool.options import Options
+    from supervisor.pool.share import Shared
+
+
+class Function:
+    """A pickled function with a number; workers are given it once. `gone` gets the number when nobody needs it any more."""
+
+    __slots__ = ("_gone", "data", "is_of_main", "name", "number", "place", "shared")
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        data: bytes | None,
+        place: Place | None,
+        shared: tuple[Shared[Any], ...],
+        gone: deque[Function],
+    ) -> None:
+        self.number, self.name, self.data, self.place, self.shared = number, name, data, place, shared
+        self.is_of_main = data is not None and b"__main__" in data
+        self._gone = gone
+
+    def __del__(self) -> None:
+        self._gone.append(
+            self
+        )  # revived there until its segment was given back; may run in any thread, holding any lock
+
+
+class Task:
+    """A call, or a run of items of a chunk.
+
+    span: the items of its data that are meant, None for all. first, count: the items of the chunk that are. attempts: the
+    deaths it was blamed for. alone: it took all memory, and is tried again only while nothing else runs.
+    """
+
+    __slots__ = (
+        "alone", "attempts", "buffers", "chunk", "count", "data", "first", "function", "future", "is_over", "is_single",
+        "options", "place", "returned", "shape", "shared", "span", "where",
+    )  # fmt: skip
+
+    def __init__(self, function: Function, shape: int, parcel: Parcel, options: Options) -> None:
+        self.function, self.shape, self.options = function, shape, options
+        self.data: bytes | None = parcel.data
+        self.buffers: Sequence[Any] = parcel.buffers
+        self.place: Place | None = None
+        self.shared: tuple[Shared[Any], ...] = ()
+        self.future: TaskFuture | None = None
+        self.chunk: Chunk | None = None
+        self.span: tuple[int, int] | None = None
+        self.first, self.count = 0, 1
+        self.attempts: list[Attempt] = []
+        self.returned = 0  # times it came back because its worker died of something else
+        self.alone = False
+        self.is_single = False  # nothing is sent along with it
+        self.is_over = False
+        self.where: tuple[Any, int] | None = None  # the remote it was sent to, and its number there
+
+    def message(self, sequence: int) -> tuple[Any, ...]:
+        """As it travels."""
+        return (frames.TASK, sequence, self.function.number, self.shape, self.data, self.place, self.span)
+
+    def piece(self, first: int, count: int) -> Task:
+        """Some of its items, as a task of the same chunk."""
+        piece = Task(self.function, self.shape, Parcel(self.data or b"", []), self.options)
+        piece.data, piece.place, piece.shared, piece.chunk = self.data, self.place, self.shared, self.chunk
+        piece.first, piece.count = first, count
+        if self.chunk is not None:
+            self.chunk.tasks.append(piece)
+        return piece
+
+    def report(self) -> CrashReport:
+        """Its attempts."""
+        item = None if self.chunk is None else self.chunk.index + self.first
+        return CrashReport(self.function.name, tuple(self.attempts), item)
+
+
+class Value:
+    """A result in the ring."""
+
+    __slots__ = ("_data",)
+    is_error = False
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def open(self) -> Any:
+        """The value. Raises what unpickling raises."""
+        return unpack(self._data, ())
+
+
+class Error:
+    """An exception in the ring, or a failure found here."""
+
+    __slots__ = ("_cause",)
+    is_error = True
+
+    def __init__(self, cause: bytes | BaseException, function: str = "", pid: int = 0) -> None:
+        self._cause = cause if isinstance(cause, BaseException) else (cause, function, pid)
+
+    def error(self) -> BaseException:
+        """The exception."""
+        if isinstance(self._cause, tuple):
+            return _contained(unpack_error(self._cause[0]), *self._cause[1:])
+        return self._cause
+
+    def open(self) -> Any:
+        """Raises it."""
+        raise self.error()
+
+
+class Placed:
+    """A result, or an error, in a segment of the worker's; the segment goes back when nobody looks at it any more."""
+
+    __slots__ = ("_data", "_function", "_pid", "_place", "_released", "_shelf", "is_error")
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        place: Place,
+        data: bytes | None,
+        *,
+        is_error: bool,
+        released: deque[int],
+        function: str,
+        pid: int,
+    ) -> None:
+        self._shelf, self._data, self.is_error, self._released = shelf, data, is_error, released
+        self._place: Place | None = place
+        self._function, self._pid = function, pid
+
+    def open(self) -> Any:
+        """The value. Raises the error, or what unpickling raises."""
+        place, self._place = self._place, None
+        assert place is not None
+        buffers = self._shelf.open(place, released=self._released.append)
+        data, rest = (self._data, buffers) if self._data is not None else (buffers[0], buffers[1:])
+        if self.is_error:
+            raise _contained(unpack_error(bytes(data)), self._function, self._pid)
+        return unpack(data, rest)
+
+    def __del__(self) -> None:
+        if self._place is not None:  # nobody asked
+            self._released.append(self._place.segment)
+
+
+def _contained(error: BaseException, function: str, pid: int) -> BaseException:
+    """SystemExit and its like end a process, and so stop at its border: to us they are a task that failed."""
+    if isinstance(error, Exception):
+        return error
+    cause = f"raised {type(error).__name__}({', '.join(map(repr, error.args))})"
+    failed = TaskFailed(CrashReport(function, (Attempt(pid, cause, "run", 0.0),)))
+    failed.__cause__ = error
+    return failed
+
+
+class Chunk:
+    """Items of a map that were pickled together; one future for all, whose result is (values, errors by place).
+
+    index: of its first item among all. seconds: what its items took together, as far as known.
+    """
+
+    is_error = False
+
+    def __init__(self, future: TaskFuture, items: Sequence[Any], index: int, name: str) -> None:
+        self.future, self.items, self.index, self._name = future, items, index, name
+        self.seconds = 0.0
+        self.tasks: list[Task] = []  # that do it, those that are over among them
+        self._parts: list[tuple[int, int, Any]] = []
+        self._missing = len(items)
+
+    def takes(self, task: Task) -> None:
+        """A task that does all of it."""
+        task.chunk, task.count = self, len(self.items)
+        self.tasks.append(task)
+
+    def add(self, first: int, count: int, sealed: Any) -> None:
+        """Some of its items are done; with the last of them the future is."""
+        self._parts.append((first, count, sealed))
+        self._missing -= count
+        if self._missing == 0:
+            self.future.deliver(self)
+
+    def open(self) -> tuple[list[Any], dict[int, BaseException]]:
+        """Every value, None in the place of one that failed, and the errors."""
+        found: list[Any] = [None] * len(self.items)
+        errors: dict[int, BaseException] = {}
+        for first, count, sealed in self._parts:
+            try:
+                values, packed = sealed.open()
+            except Exception as error:  # noqa: BLE001 whatever it is, it is what these items have to tell
+                errors.update(dict.fromkeys(range(first, first + count), error))
+                continue
+            for at, data in packed.items():
+                errors[first + at] = _contained(unpack_error(data), self._name, 0)
+            if count == len(found):
+                return values, errors
+            found[first : first + count] = values
+        return found, errors

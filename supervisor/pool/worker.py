@@ -1,0 +1,299 @@
+"""The program in a worker of a pool: take a task, do it, write its result into the ring; to the end of the socket.
+
+Rules:
+- What it is at stands in the shared page before it is begun, so that after any death the parent knows whom to blame.
+- A result is told before anything of the task is let go of: a `__del__` that crashes takes no result along.
+- An exception of the task's is its result. None of them ends the worker, SystemExit and KeyboardInterrupt included.
+- What it cannot go on without (its socket, its page, a descriptor) ends it at once; the parent starts another.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+from supervisor.pool import frames, page
+from supervisor.pool.arena import Place, Shelf, Store
+from supervisor.pool.parcel import THRESHOLD, pack, pack_error, unpack
+from supervisor.pool.share import forget, receive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+    from supervisor.pool.mainmodule import MainModule
+
+CHANNEL = 6  # the socket to the parent
+SOFT_SIGNAL = signal.SIGRTMIN + 8  # a task's soft time limit has passed
+LOST = 70  # exit code: no going on without what was lost (EX_SOFTWARE of sysexits.h)
+_NUMBER = struct.Struct("<Q")
+
+
+class SoftTimeout(Exception):
+    """Raised inside a task when its soft time limit has passed; it may still clean up and return something."""
+
+
+class _Unloaded:
+    """A function that nobody has called yet: unpickled in its first task's turn, for it may crash us."""
+
+    def __init__(self, data: bytes, place: Place | None) -> None:
+        self.data, self.place = data, place
+
+
+class Worker:
+    """One worker; `run` returns when it is no longer wanted."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._inbox = frames.Inbox(sock)
+        _, fds, _, _ = socket.recv_fds(sock, 1, 1)
+        self._page = page.Page(fds[0])
+        os.close(fds[0])
+        self._words = self._page.words
+        self._functions: dict[int, Callable[..., Any] | _Unloaded] = {}
+        self._arguments = Shelf()
+        self._results = Store()
+        self._told: set[int] = set()  # segments of results the parent has
+        self._main: MainModule | None = None
+        self._pid = os.getpid()
+
+    def run(self) -> None:
+        """Serve the parent until it says quit or is gone."""
+        signal.signal(SOFT_SIGNAL, self._on_soft_limit)
+        try:
+            while True:
+                message = self._inbox.next()
+                if message[0] == frames.TASK:
+                    self._perform(*message[1:])
+                elif message[0] == frames.QUIT:
+                    return
+                else:
+                    self._obey(message)
+        except (frames.Closed, ConnectionError):
+            return
+
+    def _obey(self, message: tuple[Any, ...]) -> None:  # noqa: C901 a table
+        match message:
+            case (frames.FUNCTION, number, data, place):
+                self._functions[number] = _Unloaded(data, place)
+            case (frames.FORGET, number):
+                self._functions.pop(number, None)
+            case (frames.SEGMENT, number):
+                self._arguments.adopt(number, self._inbox.fds.popleft())
+            case (frames.DROP, numbers):
+                for number in numbers:
+                    self._arguments.forget(number)
+            case (frames.RELEASED, numbers):
+                for number in numbers:
+                    self._results.release(number)
+            case (frames.GO_ON,):
+                pass  # one more than we waited for
+            case (frames.SHARED, key):
+                receive(key, self._inbox.fds.popleft())
+            case (frames.UNSHARED, key):
+                forget(key)
+            case (frames.WELCOME, main, initializer):
+                self._main = main
+                self._begin(initializer)
+
+    def _begin(self, initializer: bytes | None) -> None:
+        self._words[page.PHASE] = page.STARTING
+        try:
+            if initializer is not None:
+                function, arguments = self._load(initializer, None)
+                function(*arguments)
+        except BaseException as error:  # noqa: BLE001 the parent tells whoever waits for this pool
+            self._tell(0, page.INITIALIZER, pack_error(error)[: page.LARGEST])
+            os._exit(1)
+        self._words[page.PHASE] = page.IDLE
+        self._tell(0, page.UP, b"")
+
+    # -- a task ------------------------------------------------------------------------------------------------------
+
+    def _perform(
+        self,
+        sequence: int,
+        function: int,
+        shape: int,
+        data: bytes | None,
+        place: Place | None,
+        span: tuple[int, int] | None,
+    ) -> None:
+        words = self._words
+        began = words[page.BEGAN_NS] = time.monotonic_ns()
+        words[page.ITEM] = 0
+        words[page.SEQUENCE] = sequence
+        words[page.PHASE] = page.UNPICKLING
+        self._page.fence()
+        if words[page.SKIP_FROM] <= sequence < words[page.SKIP_TO]:
+            words[page.PHASE] = page.IDLE
+            self._tell(sequence, page.SKIPPED, b"")
+        else:
+            value = self._outcome(function, shape, data, place, span)
+            if os.getpid() != self._pid:  # the task forked, and its child came back: the ring is not his
+                os._exit(0)
+            words[page.BUSY_NS] += time.monotonic_ns() - began
+            words[page.DONE] += 1
+            self._tell_outcome(sequence, value, is_chunk=shape != frames.CALL)
+            words[page.PHASE] = page.IDLE
+            del value
+        if place is not None:
+            used = self._arguments.still_used(place.segment)
+            self._tell(0, page.KEPT if used else page.FREED, _NUMBER.pack(place.segment))
+
+    def _outcome(
+        self, function: int, shape: int, data: bytes | None, place: Place | None, span: tuple[int, int] | None
+    ) -> Any:
+        """The value of a call, the (values, errors) of a chunk, or an _Error."""
+        words = self._words
+        try:
+            called = self._function(function)
+            if shape == frames.CALL:
+                positional, named = self._load(data, place)
+                words[page.PHASE] = page.RUNNING
+                value = called(*positional, **named)
+            else:
+                items = self._load(data, place)
+                words[page.PHASE] = page.RUNNING
+                value = self._each(called, items, shape, span or (0, len(items)))
+        except BaseException as error:  # noqa: BLE001 it is the task's result
+            words[page.PHASE] = page.PICKLING
+            return _Error(pack_error(error))
+        words[page.PHASE] = page.PICKLING
+        return value
+
+    def _each(
+        self, function: Callable[..., Any], items: Sequence[Any], shape: int, span: tuple[int, int]
+    ) -> tuple[list[Any], dict[int, bytes]]:
+        words, item_word = self._words, page.ITEM
+        values: list[Any] = []
+        errors: dict[int, bytes] = {}
+        add = values.append
+        first, end = span
+        rest = enumerate(items if end - first == len(items) else items[first:end], first)
+        call = _starred(function) if shape & frames.STAR else function
+        call = self._timed(call) if shape & frames.TIMED else call
+        while True:
+            try:
+                for words[item_word], item in rest:
+                    add(call(item))
+                return values, errors  # noqa: TRY300 the loop is what may raise
+            except BaseException as error:  # noqa: BLE001 the item's result; the others have theirs
+                errors[len(values)] = pack_error(error)
+                add(None)
+
+    def _timed(self, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def timed(item: Any) -> Any:
+            self._words[page.BEGAN_NS] = time.monotonic_ns()
+            return call(item)
+
+        return timed
+
+    def _function(self, number: int) -> Callable[..., Any]:
+        function = self._functions[number]
+        if isinstance(function, _Unloaded):
+            function = self._functions[number] = self._load(function.data, function.place)
+        return function
+
+    def _load(self, data: bytes | None, place: Place | None) -> Any:
+        buffers = self._arguments.open(place) if place is not None else []
+        try:
+            return unpack(data, buffers) if data is not None else unpack(buffers[0], buffers[1:])
+        except (AttributeError, ImportError) as error:
+            # Whoever pickled it meant the user's script, which nobody has needed here so far.
+            if self._main is None or self._main.adopted or "__main__" not in str(error):
+                raise
+            self._main.adopt()
+            return unpack(data, buffers) if data is not None else unpack(buffers[0], buffers[1:])
+
+    def _on_soft_limit(self, _number: int, _frame: FrameType | None) -> None:
+        words = self._words
+        if words[page.SOFT] == words[page.SEQUENCE] != 0 and words[page.PHASE] in (page.UNPICKLING, page.RUNNING):
+            words[page.SOFT] = 0
+            raise SoftTimeout("the task's soft time limit has passed")
+
+    # -- telling the parent ------------------------------------------------------------------------------------------
+
+    def _tell_outcome(self, sequence: int, value: Any, *, is_chunk: bool) -> None:
+        buffers: Sequence[Any] = ()
+        if isinstance(value, _Error):
+            kind, data = page.ERROR, value.data
+        else:
+            try:
+                kind, (data, buffers) = page.VALUE, pack(value)
+            except BaseException as error:  # noqa: BLE001 a result that cannot be pickled is an error of the task's
+                kind, data = _without_the_unpicklable(*value) if is_chunk else (page.ERROR, pack_error(error))
+        if not buffers and len(data) <= THRESHOLD:
+            self._words[page.PHASE] = page.WRITING
+            self._tell(sequence, kind, data)
+            return
+        self._words[page.PHASE] = page.WRITING
+        inline = len(data) <= THRESHOLD // 2
+        try:
+            place = self._results.put(buffers if inline else [data, *buffers])
+        except (MemoryError, OSError) as error:
+            self._tell(sequence, page.ERROR, pack_error(error))
+            return
+        self._introduce(place.segment)
+        self._tell(
+            sequence, page.PLACED, frames.encode_place(place, data if inline else None, is_error=kind == page.ERROR)
+        )
+
+    def _introduce(self, segment: int) -> None:
+        if segment not in self._told:
+            self._told.add(segment)
+            socket.send_fds(self._sock, [frames.OWN_SEGMENT + _NUMBER.pack(segment)], [self._results.fd(segment)])
+
+    def _tell(self, sequence: int, kind: int, payload: bytes) -> None:
+        shared = self._page
+        while shared.room(len(payload)) > 0:
+            self._words[page.FULL] = 1
+            if shared.must_ring():
+                self._sock.send(frames.BELL)
+            self._inbox.wait_for(frames.GO_ON)
+            self._words[page.FULL] = 0
+        shared.write(sequence, kind, payload)
+        if shared.must_ring():
+            self._sock.send(frames.BELL)
+
+
+class _Error:
+    """A task that raised: its exception, packed."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def _starred(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    return lambda item: function(*item)
+
+
+def _without_the_unpicklable(values: list[Any], errors: dict[int, bytes]) -> tuple[int, bytes]:
+    """Of a chunk whose values cannot be pickled together only those are lost that cannot be pickled."""
+    for index, value in enumerate(values):
+        try:
+            pack(value)
+        except BaseException as error:  # noqa: BLE001 told as the result of that item
+            values[index] = None
+            errors[index] = pack_error(error)
+    try:
+        parcel = pack((values, errors))
+        return page.VALUE, parcel.data if not parcel.buffers else pickle.dumps((values, errors), 5)
+    except BaseException as error:  # noqa: BLE001 together they still cannot: nothing of it can be told
+        return page.ERROR, pack_error(error)
+
+
+def main() -> None:
+    """Be a worker until the parent has no more use for it."""
+    try:
+        Worker(socket.socket(fileno=CHANNEL)).run()
+    except OSError as error:
+        os.write(2, f"ninelives pool: worker {os.getpid()} cannot go on: {error}\n".encode())
+        os._exit(LOST)
