@@ -23,6 +23,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.pool import memory, segment
+from supervisor.pool.segment import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,8 +35,14 @@ COPIED_BELOW = 512 * 1024  # bytes; copying that takes less than mapping it, tou
 IDLE_MOST = 256 << 20  # bytes of segments nobody uses that are kept in any case ...
 RECENT_S = 5.0  # ... and as much as was in use at once within that time
 IDLE_S = 30.0  # what nobody has used for that long goes
+MAPPED_MOST = (
+    16_000  # mappings of kept results; Linux gives a process 65,530, and the heap needs some (vm.max_map_count)
+)
 _SMALLEST = 128 * 1024  # bytes
 _CHECKED_PER = 16 << 20  # bytes of new memory between two looks at what is left
+
+
+_mappings: set[object] = set()  # one for each there is, of all shelves
 
 
 class Place(NamedTuple):
@@ -45,48 +52,14 @@ class Place(NamedTuple):
     layout: tuple[tuple[int, int], ...]
 
 
-class _Segment:
-    """Of a Store: what it wrote once, and may write again."""
-
-    def __init__(self, number: int, size: int) -> None:
-        self.number, self.size = number, size
-        self.fd = segment.create(size)
-        segment.keep_size(self.fd)
-        self.given: int | None = None  # the descriptor for readers
-        self.filled = 0  # bytes from its beginning that have pages
-        self.mapping: memoryview | None = None
-        self.idle_since = 0.0
-
-    def write(self, views: Sequence[memoryview], layout: Sequence[tuple[int, int]]) -> None:
-        """Put each where the layout says. Raises MemoryError."""
-        end = sum(layout[-1]) if layout else 0
-        if 0 < self.filled >= end:
-            if self.mapping is None:
-                self.mapping = segment.map_shared(self.fd, self.filled)
-            if len(self.mapping) >= end:
-                for view, (offset, _) in zip(views, layout, strict=True):
-                    segment.copy(view, self.mapping, offset)
-                return
-        for view, (offset, _) in zip(views, layout, strict=True):
-            segment.write(self.fd, view, offset)
-        # Between two buffers there may be a hole of less than ALIGN bytes; the first page of a buffer fills it
-        self.filled, self.mapping = max(self.filled, end), None
-
-    def close(self) -> None:
-        self.mapping = None
-        os.close(self.fd)
-        if self.given is not None:
-            os.close(self.given)
-
-
 class Store:
     """The writer's side. Any thread may use it."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._used: dict[int, _Segment] = {}
-        self._idle: dict[int, _Segment] = {}  # in the order they became so
+        self._used: dict[int, Segment] = {}
+        self._idle: dict[int, Segment] = {}  # in the order they became so
         self._numbers = count(1)
         self._unchecked = _CHECKED_PER  # the first is
         self._peaks: list[tuple[float, int]] = []  # (when, bytes in use), falling, of the last RECENT_S
@@ -163,7 +136,7 @@ class Store:
         idle = sum(found.size for found in list(self._idle.values()))
         return f"<Store: {len(self._used)} segments in use, {self._in_use:,} bytes; {len(self._idle)} idle, {idle:,} bytes>"
 
-    def _take(self, size: int) -> _Segment:
+    def _take(self, size: int) -> Segment:
         most = 2 * _size_class(size)
         with self._lock:
             fitting = [found for found in self._idle.values() if size <= found.size <= most]
@@ -173,7 +146,7 @@ class Store:
                 del self._idle[found.number]
         try:
             self._look(size - found.filled if found is not None else size)
-            chosen = found or _Segment(next(self._numbers), _size_class(size))
+            chosen = found or Segment(next(self._numbers), _size_class(size))
         except BaseException:
             if found is not None:
                 with self._lock:
@@ -194,7 +167,7 @@ class Store:
             self._unchecked = 0
             memory.check(missing)
 
-    def _no_more_in_use(self, found: _Segment) -> None:
+    def _no_more_in_use(self, found: Segment) -> None:
         self._note_use(self._clock())  # as it was until now
         del self._used[found.number]
         self._in_use -= found.size
@@ -242,8 +215,9 @@ class Shelf:
         if end > book.size or any(offset < 0 or length < 0 for offset, length in place.layout):
             raise ValueError(f"{place!r:.200} is not in its segment of {book.size:,} bytes")
         tell = None if released is None else partial(released, place.segment)
-        whole = _mapped(book, end, tell) if end >= COPIED_BELOW else None
-        if whole is None:
+        if end >= COPIED_BELOW and len(_mappings) < MAPPED_MOST:
+            whole = _mapped(book, end, tell)
+        else:
             whole = _copied(book.fd, end)
             if tell is not None:
                 tell()
@@ -263,19 +237,20 @@ class Shelf:
         return f"<Shelf: {len(self._books)} segments, {used} looked at>"
 
 
-def _mapped(book: _Book, size: int, released: Callable[[], None] | None) -> memoryview | None:
-    """None if there are too many mappings already (vm.max_map_count), by results that are kept."""
+def _mapped(book: _Book, size: int, released: Callable[[], None] | None) -> memoryview:
     mapping = object()
     book.mappings.add(mapping)
+    _mappings.add(mapping)
     try:
-        return segment.map_private(book.fd, size, partial(_close_book, book.mappings, mapping, released))
-    except MemoryError:
-        book.mappings.discard(mapping)
-        return None
+        return segment.map_private(book.fd, size, partial(_unmapped, book.mappings, mapping, released))
+    except BaseException:
+        _unmapped(book.mappings, mapping, None)
+        raise
 
 
-def _close_book(mappings: set[object], mapping: object, released: Callable[[], None] | None) -> None:
+def _unmapped(mappings: set[object], mapping: object, released: Callable[[], None] | None) -> None:
     mappings.discard(mapping)
+    _mappings.discard(mapping)
     if released is not None:
         released()
 

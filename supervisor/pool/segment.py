@@ -27,7 +27,7 @@ from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from _typeshed import ReadableBuffer
 
@@ -37,6 +37,41 @@ _MOST = 1 << 30  # bytes; Linux writes at most 2 GiB - 4 KiB at once
 _SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 _NEVER_SHRINKS = _SIZE_SEALS | fcntl.F_SEAL_SEAL
 _ALL_SEALS = _SIZE_SEALS | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+
+
+class Segment:
+    """The writer's: what is written once, and may be written again."""
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number, self.size = number, size
+        self.fd = create(size)
+        keep_size(self.fd)
+        self.given: int | None = None  # the descriptor for readers
+        self.filled = 0  # bytes from its beginning that have pages
+        self.mapping: memoryview | None = None
+        self.idle_since = 0.0
+
+    def write(self, views: Sequence[memoryview], layout: Sequence[tuple[int, int]]) -> None:
+        """Put each where the layout says. Raises MemoryError."""
+        end = sum(layout[-1]) if layout else 0
+        if 0 < end <= self.filled:
+            if self.mapping is None:
+                self.mapping = map_shared(self.fd, self.filled)
+            if len(self.mapping) >= end:
+                for view, (offset, _) in zip(views, layout, strict=True):
+                    copy(view, self.mapping, offset)
+                return
+        for view, (offset, _) in zip(views, layout, strict=True):
+            write(self.fd, view, offset)
+        # Between two buffers there may be a hole of less than ALIGN bytes; the first page of a buffer fills it
+        self.filled, self.mapping = max(self.filled, end), None
+
+    def close(self) -> None:
+        """What readers have mapped stays theirs."""
+        self.mapping = None
+        os.close(self.fd)
+        if self.given is not None:
+            os.close(self.given)
 
 
 def flat(buffer: ReadableBuffer) -> memoryview:
