@@ -61,6 +61,7 @@ def main(argv: list[str]) -> int:
             failed = True
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+        report.to_json(_results(), rows, report.machine())  # now: whatever comes next, this was not measured in vain
     _write(rows, docs=not options.no_docs)
     return int(failed)
 
@@ -102,14 +103,16 @@ def _options(argv: list[str]) -> argparse.Namespace:
     return options
 
 
+def _results() -> str:
+    os.makedirs(peers.OUT, exist_ok=True)
+    return os.path.join(peers.OUT, "results.json")
+
+
 def _write(rows: list[Row], *, docs: bool) -> None:
     """What was measured now, and what earlier runs have found about the rest."""
-    path = os.path.join(peers.OUT, "results.json")
-    os.makedirs(peers.OUT, exist_ok=True)
     facts = report.machine()
-    report.to_json(path, rows, facts)  # first: whatever comes next, the measuring was not in vain
     report.to_terminal(rows)
-    everything = report.from_json(path)
+    everything = report.from_json(_results())
     plot.draw(os.path.join(peers.OUT, "kill.svg"), everything)
     plot.draw_pools(os.path.join(peers.OUT, "pools.svg"), everything)
     if docs:

@@ -24,14 +24,13 @@ WITHIN = 45.0  # seconds for one measurement of one pool
 
 
 def figure(name: str, *keys: str, more: int = 1) -> Callable[[Effort], Iterator[Row]]:
-    """What bench/pools/measure.py calls `name`, and the rows it gives; `more` times the usual rounds."""
+    """What bench/pools/measure.py calls `name`, and the rows it gives; `more` turns in each round."""
 
     def measured(effort: Effort) -> Iterator[Row]:
-        rounds = effort.pool_rounds * more
         found: dict[str, list[trial.Found]] = defaultdict(list)
-        for _ in range(rounds):
+        for _ in range(effort.pool_rounds):
             with _quiet(effort.lock):
-                for pool in effort.pools:
+                for pool in effort.pools * more:
                     found[pool].append(trial.run(pool, name, WITHIN))
         for key in keys:
             for pool in effort.pools:
