@@ -31,6 +31,17 @@ SLOWEST = 5.0  # seconds between starts at most, if it cannot even start
 SLOWEST_KILLED = 0.2  # if it was well: workers wait for it, and somebody kills it again and again
 
 
+def code() -> str:
+    """What our own programs are made of, as it stands on disk: another text when something else has been installed."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    newest = size = 0
+    for folder in (package, os.path.join(package, "pump"), os.path.join(os.path.dirname(package), "workers")):
+        with os.scandir(folder) as entries:
+            for found in (entry.stat() for entry in entries if entry.name.endswith(".py")):
+                newest, size = max(newest, found.st_mtime_ns), size + found.st_size
+    return f"{newest} {size}"
+
+
 class Aide:
     """One helper program; subclasses say how it is started and what they make of what it says."""
 
@@ -47,6 +58,8 @@ class Aide:
         self.heard_at = 0.0
         self.ready = False
         self.wanted = True
+        self.replaced = False  # was it told to leave to the next one?
+        self.code = ""  # what it runs, see code()
         self._unkept = False  # had the anchor no room for its descriptors?
         self.failures = 0
         self.channel: Channel | None = None
@@ -59,6 +72,11 @@ class Aide:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.key} pid={self.pid} ready={self.ready}>"
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it runs other code than it would if it was started now."""
+        return self.code != code()
 
     # -- what a subclass says -----------------------------------------------------------------------------------------
 
@@ -78,7 +96,7 @@ class Aide:
 
     def start(self) -> None:
         """Ask the anchor for a new process; the note goes first."""
-        self._restart, self._unkept = None, False
+        self._restart, self._unkept, self.replaced, self.code = None, False, False, code()
         self.stop_listening()
         module, arguments, env, more = self.program()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -86,7 +104,8 @@ class Aide:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         beat_r, beat_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.ledger.put(self.key, {"pid": None, "start": None, "ready": False}, [os.dup(ours.fileno()), os.dup(beat_r)])
+        unborn = {**self._facts(), "pid": None, "start": None, "ready": False}
+        self.ledger.put(self.key, unborn, [os.dup(ours.fileno()), os.dup(beat_r)])
         argv = [sys.executable, *self.flags, *boot(module, self.path), *arguments]
         fds = [null, os.dup(self.stdio[0]), os.dup(self.stdio[1]), theirs.detach(), beat_w, *more]
         self.ledger.ask({"op": "spawn", "key": self.key, "argv": argv, "env": env, "number": 0}, fds)
@@ -97,7 +116,7 @@ class Aide:
     def adopt(self, note: dict[str, Any], fds: list[int]) -> None:
         """Go on with the process an earlier supervisor started."""
         self.pid, self.start_time, self.ready = note["pid"], note["start"], note["ready"]
-        self.started_at = time.monotonic()
+        self.started_at, self.code, self.replaced = time.monotonic(), note.get("code", ""), "replaced" in note
         if fds:
             self._listen(socket.socket(fileno=fds[0]), fds[1])
         else:  # the anchor had no room for them, so nobody can talk to it any more
@@ -170,7 +189,11 @@ class Aide:
     # -- what it says -------------------------------------------------------------------------------------------------
 
     def _note(self) -> None:
-        self.ledger.put(self.key, {"pid": self.pid, "start": self.start_time, "ready": self.ready})
+        self.ledger.put(self.key, self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        facts = {"pid": self.pid, "start": self.start_time, "ready": self.ready, "code": self.code}
+        return {**facts, "replaced": True} if self.replaced else facts
 
     def _read_beats(self) -> None:
         if self._beat_fd is None:

@@ -61,12 +61,12 @@ EVENTS: dict[str, Event] = {
     "template.failed": Event("error", "template {template}: {why}", ("template", "why", "stack")),
     "template.ended": Event(
         "warning",
-        "template {template} ended ({exit_kind})",
-        ("template", "pid", "exit_kind", "exit_code", "signal", "why"),
+        "template {template} ended: {how}",
+        ("template", "pid", "how", "exit_kind", "exit_code", "signal", "why"),
     ),
     "pump.ready": Event("info", "pump ready (pid {pid})", ("pid",)),
     "pump.ended": Event(
-        "warning", "pump ended ({exit_kind}); a new one takes over", ("pid", "exit_kind", "exit_code", "signal", "why")
+        "warning", "pump ended: {how}; a new one takes over", ("pid", "how", "exit_kind", "exit_code", "signal", "why")
     ),
     "worker.spawned": Event("info", "{worker} spawned (pid {pid})", (*WORKER, "from")),
     "worker.ready": Event("info", "{worker} ready after {ready_s:.3g} s", (*WORKER, "ready_s", "status")),

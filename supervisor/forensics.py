@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor import kernel
 from supervisor.spec import Result
@@ -48,6 +48,17 @@ def decode(status: int) -> Told:
     if os.WIFSIGNALED(status):
         return Told("dumped" if os.WCOREDUMP(status) else "killed", None, signal_name(os.WTERMSIG(status)))
     return Told("exited", os.WEXITSTATUS(status), None)
+
+
+def fields(status: int | None) -> dict[str, Any]:
+    """The fields of an event that tell an ending: `how` in words, and in facts; None: it never ran."""
+    told = decode(status) if status is not None else None
+    return {
+        "how": str(told) if told else "never ran",
+        "exit_kind": told.kind if told else None,
+        "exit_code": told.code if told else None,
+        "signal": told.signal if told else None,
+    }
 
 
 def signal_name(number: int) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SILENT_AFTER = 5.0  # seconds without a beat after which a pump is hung
 STARTS_WITHIN = 15.0  # seconds a new pump may take to its first beat
+REPLACED_WITHIN = 1.0  # seconds a pump has to make room for the next one
+MOST_CLIENTS = 64  # that wait for the next pump
 STORE = "pump/store"
 
 
@@ -44,6 +46,7 @@ class Outlet(Aide):
         self._arguments, self._env, self._events_fd = arguments, env, events_fd
         self._store: list[int] = []
         self.outputs: dict[str, dict[str, Any]] = {}  # spawn id -> {"label": …, "open": ["out", "err"]}
+        self._clients: list[tuple[int, dict[str, Any], bool]] = []  # to be given to the next pump
         self._untold: dict[str, tuple[int, int]] = {}  # output pipes of those not born yet
 
     def program(self) -> tuple[str, list[str], dict[str, str], list[int]]:
@@ -59,6 +62,11 @@ class Outlet(Aide):
         """Have it kept at the anchor."""
         self.ledger.put(STORE, None, [os.dup(fd) for fd in self._store])
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a store to begin another pump with."""
+        return bool(self._store)
+
     def remember_store(self, fds: list[int]) -> None:
         """The store an earlier supervisor made."""
         self._store = fds
@@ -67,6 +75,23 @@ class Outlet(Aide):
         """A new pump is told of every pipe that is still open; what it is told waits in its channel."""
         super().start()
         self.tell_all()
+        clients, self._clients = self._clients, []
+        for client in clients:
+            self._give(*client)
+
+    def replace(self) -> None:
+        """Let the next pump go on, which runs the code as it is now. What this one leaves in journal and pipes is its."""
+        if self.channel is None or self.pid is None:
+            return
+        self.replaced = True
+        self._note()
+        self.ledger.flush()  # before it can end of it: the next supervisor must know why, should we be killed
+        self.channel.send(msgspec.json.encode({"kind": "leave"}))
+        self._loop.call_later(REPLACED_WITHIN, self._kill_late, self.pid)
+
+    def _kill_late(self, pid: int) -> None:
+        if self.replaced and self.pid == pid:
+            self.kill()
 
     def tell_all(self) -> None:
         """Every output pipe there is, fetched from the anchor's notes."""
@@ -153,11 +178,15 @@ class Outlet(Aide):
 
     def follow(self, sock: socket.socket, wanted: dict[str, Any], *, follow: bool) -> None:
         """Give a client's socket to the pump, which serves it from now on."""
-        fd = sock.detach()
-        if self.channel is None:
+        self._give(sock.detach(), wanted, follow)
+
+    def _give(self, fd: int, wanted: dict[str, Any], follow: bool) -> None:
+        if self.channel is not None and not self.replaced:
+            self.channel.send(msgspec.json.encode({"kind": "follow", "filter": wanted, "follow": follow}), [fd])
+        elif len(self._clients) < MOST_CLIENTS:
+            self._clients.append((fd, wanted, follow))
+        else:
             os.close(fd)
-            return
-        self.channel.send(msgspec.json.encode({"kind": "follow", "filter": wanted, "follow": follow}), [fd])
 
     async def finish(self, within: float) -> None:
         """Have everything written out and the pump ended, in so many seconds; one that dies over it is replaced."""
@@ -166,6 +195,9 @@ class Outlet(Aide):
             self._restart.cancel()
         deadline = self._loop.time() + within
         status: int | None = None
+        leaving = (
+            self.replaced
+        )  # then it may have read events for the last time already, and another must read the rest
         self.ended = lambda _aide, packet: ended.set_result(packet.get("status"))
         while status != 0 and self._loop.time() < deadline:
             ended: asyncio.Future[int | None] = self._loop.create_future()
@@ -175,7 +207,8 @@ class Outlet(Aide):
             if self.channel is not None:
                 self.channel.send(msgspec.json.encode({"kind": "stop"}))
             await asyncio.wait([ended], timeout=deadline - self._loop.time())
-            status = ended.result() if ended.done() else None
+            status = ended.result() if ended.done() and not leaving else None
+            leaving = False
 
     def is_hung(self) -> bool:
         """Whether it has been silent too long."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from supervisor import forensics
+from supervisor.hearsay import tell_ended, tell_template
 from supervisor.host import Host
 from supervisor.nursery import Nursery, Template
 from supervisor.order import environment
@@ -27,7 +27,6 @@ from supervisor.stray import put_down_stray
 from supervisor.vigil import Vigil
 
 if TYPE_CHECKING:
-    from supervisor.aide import Aide
     from supervisor.daemon import Supervisor
     from supervisor.process import Process
     from supervisor.spec import TemplateSpec
@@ -184,6 +183,7 @@ class Takeover:
             boss.react(packet)
         service.begin()
         host.processes.orphans.kill_frozen_embryos()  # who was told of it is gone
+        self._renew_aides(service)
         for process in strays:
             service.background(put_down_stray(host, process))
         for keeper in list(service.roster.keepers.values()):
@@ -194,6 +194,15 @@ class Takeover:
                 and worker.adopted.note.get("fingerprint") != worker.fingerprint
             ):
                 keeper.restart()
+
+    @staticmethod
+    def _renew_aides(service: Service) -> None:
+        """What is ours runs the code we run; standbys keep, like workers, what they were born with."""
+        processes = service.host.processes
+        if processes.outlet.is_old or not processes.outlet.is_kept:
+            processes.outlet.replace()
+        for name in [name for name, template in processes.nursery.templates.items() if template.is_old]:
+            processes.nursery.rebuild(template_spec(service.config, name))
 
     def _tell_resumed(self, service: Service, facts: dict[str, Any]) -> None:
         after = facts.get("after") or {}
@@ -249,41 +258,6 @@ class Takeover:
                 for fd in fds:
                     os.close(fd)
                 service.host.ledger.drop(key)
-
-
-def tell_template(host: Host, template: Template, message: dict[str, Any]) -> None:
-    """What a template says of itself."""
-    if message.get("kind") == "ready":
-        host.announce(
-            "template.ready",
-            template=template.spec.name,
-            pid=template.pid,
-            took_s=message.get("took_s"),
-            modules=message.get("modules"),
-        )
-    elif message.get("kind") == "failed":
-        module = f" {message['module']}" if message.get("module") else ""
-        why = f"{message.get('what')}{module}: {message.get('error')}"
-        host.announce("template.failed", template=template.spec.name, why=why, stack=message.get("traceback"))
-
-
-def tell_ended(host: Host, aide: Aide, packet: dict[str, Any]) -> None:
-    """An aide that was wanted has ended."""
-    if not aide.wanted:
-        return
-    status = packet.get("status")
-    told = forensics.decode(status) if status is not None else None
-    facts: dict[str, Any] = {
-        "pid": aide.pid,
-        "exit_kind": str(told) if told else "never ran",
-        "exit_code": told.code if told else None,
-        "signal": told.signal if told else None,
-        "why": packet.get("why"),
-    }
-    if isinstance(aide, Template):
-        host.announce("template.ended", template=aide.spec.name, **facts)
-    else:
-        host.announce("pump.ended", **facts)
 
 
 def boss_version() -> str:

@@ -1,4 +1,4 @@
-"""The pump as a program: told by the anchor who it is, ended by `stop` on its channel or by the anchor's death."""
+"""The pump as a program: told by the anchor who it is, ended by `stop` or `leave` on its channel or by the anchor's death."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def main(argv: list[str]) -> int:
             return 1
         if pump.orphaned:
             return 1
-    pump.finish()
+    if not pump.leaving:  # what is not out, the next one finds in the journal
+        pump.finish()
     return 0
 
 

@@ -42,7 +42,7 @@ class Pump:
         self.channel = socket.socket(fileno=CHANNEL)
         self.channel.setblocking(False)  # recv_fds takes flags, and forgets them (Python 3.11)
         self.epoll.register(CHANNEL, select.EPOLLIN)
-        self.stopping = self.orphaned = False
+        self.stopping = self.leaving = self.orphaned = False
         self.followers = Followers(self.journal, self.epoll, instance)
         self.pipes = Pipes(
             self.journal, self.intake, self.outlet, self.epoll, instance, self.hear, self.followers.keep_up
@@ -121,8 +121,8 @@ class Pump:
         elif kind == "follow":
             client = socket.socket(fileno=fds[0])
             self.followers.add(client, message.get("filter") or {}, follow=bool(message.get("follow")))
-        elif kind == "stop":
-            self.stopping = True
+        elif kind in ("stop", "leave"):
+            self.stopping, self.leaving = True, kind == "leave"
 
     def _answer(self) -> None:
         with contextlib.suppress(OSError):  # the supervisor is slow or gone: said again with the next beat

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import supervisor
+from supervisor import kernel
 from supervisor.cli import client
 from tests.real.copied import Copy
+from tests.real.elsewhere import WORDS, assert_told_once
 from tests.real.service import Service, until
 
 if TYPE_CHECKING:
@@ -55,6 +57,58 @@ def test_no_worker_notices_an_upgrade(tmp_path: Path) -> None:
         assert not service.seen("worker.ended")
         assert not service.seen("standby.ended")
     assert [each["exit_code"] for each in service.seen("worker.ended")] == [0, 0, 0]
+
+
+FLOODED = """
+[workers.flood]
+target = "words:lines"
+args = { count = 200000 }
+restart = "temporary"
+
+[workers.quiet]
+target = "words:steady"
+"""
+
+
+def of_new_code(copy: Copy) -> None:
+    """Pump and template call themselves otherwise."""
+    copy.change("pump/__main__", lambda text: text.replace('"nl-pump"', '"nl-pump-99"'))
+    copy.change("template", lambda text: text.replace('f"template {', 'f"template99 {'))
+
+
+def runs_new_code(service: Service) -> bool:
+    names = [now.command for pid in service.children() if (now := kernel.stat(pid)) is not None]
+    old = [name for name in names if name == "nl-pump" or name.startswith("template ")]
+    return not old and "nl-pump-99" in names and "template99 bare" in names
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["upgraded", "upgraded and killed"])
+def test_an_upgrade_is_one_of_the_pump_and_the_templates_too(tmp_path: Path, *, killed: bool) -> None:
+    """In the middle of a flood they are followed by their like of the new code: every line once, no worker notices."""
+    copy = Copy(tmp_path)
+    service = copy.service(tmp_path, FLOODED)
+    (service.folder / "words.py").write_text(WORDS)
+    with service:
+        service.wait_for("worker.output", worker="flood", count=100)
+        quiet = service.pid("quiet")
+        of_new_code(copy)
+        service.ask("upgrade")
+        if killed:
+            service.kill_supervisor()
+        service.until(lambda: runs_new_code(service), "all of it runs the new code")
+        service.wait_for("worker.ended", worker="flood", timeout=40)
+        assert service.pid("quiet") == quiet
+        since = service.mark
+        service.kill(quiet)
+        service.wait_for("worker.ready", since=since, worker="quiet")
+        assert not service.seen("pump.ended")
+        assert not service.seen("template.ended")
+    assert_told_once(service.events)
+    for worker, first in (("flood", 0), ("quiet", 1)):
+        spawn_id = service.seen("worker.spawned", worker=worker)[0]["spawn_id"]
+        said = [int(each["msg"]) for each in service.seen("worker.output", spawn_id=spawn_id)]
+        assert said == list(range(first, first + len(said)))
+    assert len(service.seen("worker.output", worker="flood")) == 200_000
 
 
 @pytest.mark.parametrize(
