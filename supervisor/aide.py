@@ -117,11 +117,15 @@ class Aide:
         """Go on with the process an earlier supervisor started."""
         self.pid, self.start_time, self.ready = note["pid"], note["start"], note["ready"]
         self.started_at, self.code, self.replaced = time.monotonic(), note.get("code", ""), "replaced" in note
-        if fds:
+        if fds and self.pid is not None:
             self._listen(socket.socket(fileno=fds[0]), fds[1])
-        else:  # the anchor had no room for them, so nobody can talk to it any more
-            self.kill()
-            self.start()
+            return
+        # It was to be started when the one who would have done it died; or the anchor had no room for its descriptors,
+        # so that nobody can talk to it any more.
+        for fd in fds:
+            os.close(fd)
+        self.kill()
+        self.start()
 
     def _listen(self, sock: socket.socket, beat_fd: int) -> None:
         self.channel = Channel(sock, self.received, lambda: None)
@@ -163,6 +167,7 @@ class Aide:
         self.pid = self.start_time = None
         if not self.wanted:
             return
+        self._note()  # with the acknowledgement of its end: the next supervisor need not wait for it
         self.failures = self.failures + 1 if time.monotonic() - self.started_at < YOUNG else 0
         slowest = SLOWEST if not was_ready else SLOWEST_KILLED
         pause = 0.0 if self.failures < 2 else min(0.1 * 2.0 ** (self.failures - 2), slowest)
@@ -214,7 +219,8 @@ class Aide:
     def _understand(self, message: dict[str, Any]) -> None:
         if not self.ready and message.get("kind") in ("ready", "beat"):
             self.ready = True
-            self._note()
+            if self.pid is not None:  # if not, the anchor knows it before we do: it must stand in the note
+                self._note()
             self.said(message)
             self.became_ready(self)
         else:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from supervisor import kernel
+from tests.real.copied import Copy
 from tests.real.service import Service, is_alive, until
 
 if TYPE_CHECKING:
@@ -65,7 +67,10 @@ def standby(service: Service, since: int = 0) -> dict[str, Any]:
 def test_a_template_that_is_killed_is_replaced_and_takes_no_worker_along(tmp_path: Path) -> None:
     """Its workers stay; the next life comes from the next template."""
     with rig(tmp_path) as service:
-        ready = {each: service.wait_for("worker.ready", worker=each)["pid"] for each in ("counter-0", "counter-1", "standing")}
+        ready = {
+            each: service.wait_for("worker.ready", worker=each)["pid"]
+            for each in ("counter-0", "counter-1", "standing")
+        }
         standby(service)
         since, template = service.mark, service.template()
         service.kill(template)
@@ -213,3 +218,23 @@ def test_all_helpers_at_once(tmp_path: Path) -> None:
     all_lines_once(service, "counter-0")
     no_gap(service)
     assert not [pid for pid in pids.values() if os.path.exists(f"/proc/{pid}")]
+
+
+@pytest.mark.parametrize("who", ["pump", "template"])
+def test_a_supervisor_killed_while_one_of_ours_is_to_be_started_again_is_followed_by_one_that_starts_it(
+    tmp_path: Path, who: str
+) -> None:
+    """Its end is acknowledged and its next life not begun: the note says so, and nobody waits for a process that is no more."""
+    copy = Copy(tmp_path)
+    copy.change("aide", lambda text: text.replace("pause = 0.0 if", "pause = 60.0 if"))
+    with copy.service(tmp_path, CONFIG.replace("counter:main", "workers.ticker:main")) as service:
+        service.wait_for("supervisor.ready")
+        dead = service.pump if who == "pump" else service.template()
+        service.kill(dead)
+        service.until(lambda: kernel.stat(dead) is None, "the anchor has reaped it")
+        service.status()  # and the supervisor has dealt with that
+        since = service.mark
+        service.kill(service.supervisor)
+        service.wait_for("supervisor.resumed", since=since)
+        service.kill(service.pid("counter-0"))
+        service.wait_for("worker.ready", since=since, worker="counter-0")

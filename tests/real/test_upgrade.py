@@ -92,8 +92,10 @@ def test_an_upgrade_is_one_of_the_pump_and_the_templates_too(tmp_path: Path, *, 
         service.wait_for("worker.output", worker="flood", count=100)
         quiet = service.pid("quiet")
         of_new_code(copy)
+        old = service.supervisor
         service.ask("upgrade")
         if killed:
+            service.until(lambda: service.supervisor != old, "the old supervisor has left")
             service.kill_supervisor()
         service.until(lambda: runs_new_code(service), "all of it runs the new code")
         service.wait_for("worker.ended", worker="flood", timeout=40)
