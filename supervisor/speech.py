@@ -32,7 +32,11 @@ class Link:
 
     def send(self, packet: dict[str, Any], fds: list[int] | None = None) -> None:
         """Send or queue; a link whose other end is gone drops what it is given (its notes are kept elsewhere)."""
-        self._waiting.append((_encode(packet).encode(), fds or []))
+        self.send_encoded(_encode(packet).encode(), fds)
+
+    def send_encoded(self, data: bytes, fds: list[int] | None = None) -> None:
+        """As `send`, what was encoded once and for all."""
+        self._waiting.append((data, fds or []))
         self.flush()
 
     def flush(self) -> None:
@@ -40,7 +44,10 @@ class Link:
         while self._waiting:
             data, fds = self._waiting[0]
             try:
-                socket.send_fds(self.sock, [data], fds)
+                if fds:
+                    socket.send_fds(self.sock, [data], fds)
+                else:
+                    self.sock.send(data)
             except BlockingIOError:
                 self._poll.modify(self.sock, select.POLLIN | select.POLLOUT)
                 return

@@ -26,6 +26,8 @@ from supervisor.pump.sources import LATE_S, Intake
 STDOUT, CHANNEL, BEAT, JOURNAL, INBOX, PRIVATE_R, PRIVATE_W = 1, 3, 4, 6, 7, 8, 9
 BEAT_S = 1.0
 FLUSH_S = 2.0
+IDLE_S = 0.02  # asleep for so long, it lets go first whoever was woken by the same news: a worker's death, say,
+COURTESY_S = 0.004  # of which the anchor and the supervisor must hear, and the standby that takes over
 _PACKET = 1 << 18
 
 
@@ -55,9 +57,9 @@ class Pump:
         """Wait for something, then give everyone one turn, events first."""
         ready = [fd for fd, _ in self._poll()]
         now = time.monotonic()
-        self.pipes.turn(ready, now)
         if CHANNEL in ready:
-            self.hear()
+            self.hear()  # before any output: it may say whose that is
+        self.pipes.turn(ready, now)
         self.followers.serve(ready)
         if now >= self.beat_at:
             self._beat(now)
@@ -76,9 +78,13 @@ class Pump:
         if self.followers.busy:
             until = now
         try:
-            return self.epoll.poll(max(until - now, 0.0), 256)
+            ready = self.epoll.poll(max(until - now, 0.0), 256)
+            if ready and time.monotonic() - now > IDLE_S:
+                time.sleep(COURTESY_S)
+                ready = self.epoll.poll(0.0, 256)  # with what has come meanwhile: dealt with in one go
         except InterruptedError:
             return []
+        return ready
 
     def _beat(self, now: float) -> None:
         self.beat_at = now + BEAT_S

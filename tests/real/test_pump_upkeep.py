@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from supervisor.pump.journal import SLOTS, USED
 from tests.real.pump_rig import Rig, add, cpu_s
@@ -97,3 +98,20 @@ def test_a_source_can_be_added_again_and_given_a_new_label(make: MAKE) -> None:
     lines = Drain(reader).lines()
     assert "".join(line["msg"] for line in lines) == "half a line"
     assert (lines[-1]["worker"], lines[-1]["spawn_id"], lines[-1]["pid"]) == ("web-0", "web-0#7", 7)
+
+
+def test_output_goes_under_the_name_given_before_it_was_written(make: MAKE) -> None:
+    """A standby that takes over is renamed before its go: what both wait for is dealt with in that order."""
+    reader, out = os.pipe()
+    rig = make(out)
+    worker = rig.add("standby#1/out")
+    beats(rig)
+    os.kill(rig.pid, signal.SIGSTOP)
+    rig.tell({"kind": "label", "sources": [["standby#1/out", "stdout"]], "worker": "web-0", "pid": 7}, [])
+    os.write(worker, b"first words\n")
+    os.kill(rig.pid, signal.SIGCONT)
+    os.close(worker)
+    rig.wait_ended("standby#1/out")
+    assert rig.stop() == 0
+    hang_up(out)
+    assert [(line["worker"], line["msg"]) for line in Drain(reader).lines()] == [("web-0", "first words")]
