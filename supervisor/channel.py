@@ -52,7 +52,10 @@ class Channel:
         while self._waiting:
             data, fds = self._waiting[0]
             try:
-                socket.send_fds(self._sock, [data], fds)
+                if fds:
+                    socket.send_fds(self._sock, [data], fds)
+                else:
+                    self._sock.send(data)
             except BlockingIOError:
                 if not self._writing:
                     self._writing = True

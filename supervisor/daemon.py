@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -188,6 +189,7 @@ class Supervisor:
         ticker = self.loop.create_task(self.tick())
         self.takeover.adopt(self, service, facts)
         self.entrance.open(service, self.log)
+        gc.freeze()  # all this stays; to look through it takes 10 ms, and a worker's death may wait for it
         code = await self.until_over(service)
         if code is None:
             await self.retire()

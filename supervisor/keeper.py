@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tenacity import (
@@ -218,6 +219,7 @@ class Keep:
             member.hold()
 
 
+@lru_cache(maxsize=1000)
 def delays(backoff: Backoff) -> wait_base:
     """`first`, then initial x multiplier^n up to max, the latter plus up to jitter (so the capped spread too).
 

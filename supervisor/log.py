@@ -43,9 +43,7 @@ class Log:
             self,
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.add_log_level,
-                _in_words,
-                structlog.processors.JSONRenderer(serializer=lambda event, **_: _encode(event)),
+                _in_words,  # the rest in one: between a worker's death and its next life three lines are said
             ],
             wrapper_class=structlog.make_filtering_bound_logger(20),
             cache_logger_on_first_use=True,
@@ -75,13 +73,13 @@ class _Blank(dict[str, object]):
         return "?"
 
 
-def _in_words(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The sentence for people, and the keys in the order they are read in."""
+def _in_words(_logger: Any, level: str, event: MutableMapping[str, Any]) -> bytes:
+    """The line: with the sentence for people, and the keys in the order they are read in."""
     name = event.pop("event")
-    timestamp, level = event.pop("timestamp"), event.pop("level")
+    timestamp = event.pop("timestamp")
     said = {key: value for key, value in event.items() if value is not None}
     try:
         sentence = EVENTS[name].message.format_map(_Blank(said))
     except (ValueError, TypeError):  # a format such as .3f for a field that is missing
         sentence = name
-    return {"timestamp": timestamp, "level": level, "event": name, "msg": sentence, **said}
+    return _encode({"timestamp": timestamp, "level": level, "event": name, "msg": sentence, **said})

@@ -88,10 +88,11 @@ class Orphans:
             if pid in spared:
                 continue
             value = kernel.read_brand(pid)
+            if value is None or (value >> 32) & 0xFFFFFF != self._nonce or not value & 0xFFFFFFFF:
+                continue  # number 0: an embryo or another of our own programs
             now = kernel.stat(pid)
-            if value is None or now is None or now.state in "ZX" or (value >> 32) & 0xFFFFFF != self._nonce:
-                continue
-            found.setdefault(value & 0xFFFFFFFF, []).append(now)
+            if now is not None and now.state not in "ZX":
+                found.setdefault(value & 0xFFFFFFFF, []).append(now)
         return found
 
 
