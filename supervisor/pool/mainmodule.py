@@ -44,7 +44,10 @@ class MainModule(NamedTuple):
 
     @classmethod
     def of_this_process(cls) -> MainModule | None:
-        """Our own, or in a worker that of the process it works for; None if there is nothing workers could run."""
+        """Our own, or in a worker that of the process it works for; None if there is nothing workers could run.
+
+        From now on our own is found under ALIAS too: that is what workers call what they make of it.
+        """
         if "belongs" in _state:
             return _state["belongs"]
         main = sys.modules.get("__main__")
@@ -59,6 +62,7 @@ class MainModule(NamedTuple):
             return None  # a process of ours
         if name is None and (not os.path.isfile(path) or _is_command(path, vars(main))):
             return None
+        sys.modules.setdefault(ALIAS, sys.modules["__main__"])
         return cls(path, name, tuple(sys.argv))
 
     @property
@@ -111,11 +115,6 @@ def belong_to(main: MainModule | None) -> None:
 def adopting() -> bool:
     """Whether the main module is being run in a worker just now: a Pool made then is a mistake (GUARD)."""
     return "adopting" in _state
-
-
-def answer_to_alias() -> None:
-    """In the parent: what workers made of the main module is found in our own."""
-    sys.modules.setdefault(ALIAS, sys.modules["__main__"])
 
 
 @cache
