@@ -64,13 +64,16 @@ class Request(NamedTuple):
         """Unknown fields are ignored: a newer supervisor may ask us. Raises ValueError, TypeError."""
         if packet.get("kind") != "spawn":
             raise ValueError(f"kind {packet.get('kind')!r:.40} is not spawn")
-        request = cls(**{name: packet[name] for name in cls._fields if name in packet})
+        request = cls(**{name: value for name, value in packet.items() if name in _FIELDS})
         for name, wanted in (("spawn", str), ("brand", int), ("anchor", int), ("name", str)):
             if not isinstance(getattr(request, name), wanted):
                 raise TypeError(f"{name} is not of type {wanted.__name__}")
         if (request.target is None) == (not request.command):
             raise ValueError("exactly one of target and command is wanted")
         return request
+
+
+_FIELDS = frozenset(Request._fields)
 
 
 def warm_up() -> None:
@@ -90,7 +93,7 @@ def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
         if adopted(request.anchor, born_of):
             _introduce(request, beat)
             with step("descriptors"):
-                _take_descriptors(request, fds)
+                take_descriptors(request, fds)
                 beat = BEAT
             become(request)
             code = _work(request)
@@ -113,13 +116,18 @@ def adopted(anchor: int, born_of: int | None) -> bool:
     """Wait until the anchor is our parent, and die with it from then on; False if it is dead already."""
     if born_of is not None and os.getppid() == born_of:
         # Not by looking at getppid again and again: of the many children of one midwife each would take CPU from her.
-        with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(born_of)
-            gone = select.poll()
-            gone.register(pidfd, select.POLLIN)
-            gone.poll()
-            os.close(pidfd)
+        wait_for_end(born_of)
     return kernel.die_with_parent(anchor)
+
+
+def wait_for_end(pid: int, milliseconds: int | None = None) -> None:
+    """Wait until the process is gone, but no longer than so long."""
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        gone = select.poll()
+        gone.register(pidfd, select.POLLIN)
+        gone.poll(milliseconds)
+        os.close(pidfd)
 
 
 def _introduce(request: Request, beat: int) -> None:
@@ -127,25 +135,27 @@ def _introduce(request: Request, beat: int) -> None:
     pid = os.getpid()
     if os.getsid(0) != pid:
         os.setsid()
-    _hello(request, beat, pid=pid, start=kernel.own_start(), heart=False)
+    say_hello(request, beat, pid=pid, start=kernel.own_start(), heart=False)
 
 
-def _hello(request: Request, beat: int, *, pid: int, start: int, heart: bool) -> None:
+def say_hello(request: Request, beat: int, *, pid: int, start: int, heart: bool) -> None:
+    """Who we are, on the beat pipe; heart: whether the function takes one."""
     said = {"pid": pid, "start": start, "spawn": request.spawn}
     os.write(beat, wire.encode("hello", **said, heart=heart, stacks=request.target is not None))
 
 
-def _take_descriptors(request: Request, fds: list[int]) -> None:
-    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]
+def take_descriptors(request: Request, fds: list[int], above: int = 0) -> None:
+    """Put them in their places, and close all behind the last. above: so much higher is everything in a rehearsal."""
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above + _CLEAR_OF) for fd in fds]
     is_program = request.command is not None
     for place, fd in enumerate(moved, OUT):
-        os.dup2(fd, place, inheritable=place in (OUT, ERR) or (place == BEAT and is_program))
+        os.dup2(fd, above + place, inheritable=place in (OUT, ERR) or (place == BEAT and is_program))
     if not request.standby:
-        os.close(GO)
+        os.close(above + GO)
     if is_program:
-        os.close(STACK)
-    os.closerange(OUT + len(fds), 1 << 30)
-    os.set_blocking(BEAT, False)
+        os.close(above + STACK)
+    os.closerange(above + OUT + len(fds), 1 << 30)
+    os.set_blocking(above + BEAT, False)
 
 
 def _work(request: Request) -> int:
@@ -157,12 +167,12 @@ def _work(request: Request) -> int:
         with step("exec"):
             _execute(request.command)
     assert request.target is not None
-    _reseed()
+    reseed()
     gc.enable()
     function = Function(request.target, request.args or {}, request.path or [])
     with step("import"):
         _load(function)
-    _hello(request, BEAT, pid=os.getpid(), start=kernel.own_start(), heart=function.takes_heart)
+    say_hello(request, BEAT, pid=os.getpid(), start=kernel.own_start(), heart=function.takes_heart)
     if not function.prepared(heart):
         return 1
     if request.standby and not _wait_for_go(heart):
@@ -220,7 +230,7 @@ def _answer_to(heart: Heart, go: wire.Go | None) -> bool:
     return True
 
 
-def _reseed() -> None:
+def reseed() -> None:
     """Siblings forked from one template must not draw the same numbers."""
     if "random" in sys.modules:
         sys.modules["random"].seed()

@@ -13,21 +13,22 @@ import select
 import socket
 import stat
 import sys
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from supervisor import birth, kernel
 from supervisor.freshness import CHECK, Freshness
-from supervisor.rehearsal import rehearse
+from supervisor.outfit import Failed
 from workers import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BEAT = 4  # the template's own beat pipe
 CLOSED, TAKEN = b"c", b"t"  # what an embryo says at its end
 _PACKET = 1 << 18  # bytes; a unix socket's packet is bounded by its send buffer, far below
 _FDS = 16  # more than a request may carry, so that too many are seen and closed
 _BATCH = 16  # requests taken by one embryo: few enough that the next is at work while these are being forked
-_SAMPLE = json.dumps(
-    {"kind": "spawn", "spawn": "a#1", "brand": 1, "anchor": 1, "name": "a", "target": "a:a", "env": {}}
-)
+_CUT_SHORT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # a number: `|` of an enum runs half of its module
 
 freshness = Freshness()
 """Of what this process has imported; an embryo answers for its template, for it has its memory."""
@@ -41,17 +42,26 @@ class Birth(NamedTuple):
 
 
 def wait_for_requests(
-    channel: socket.socket, template: socket.socket, name: str, *, born_of: int, anchor: int
+    channel: socket.socket,
+    template: socket.socket,
+    name: str,
+    *,
+    born_of: int,
+    anchor: int,
+    practise: Callable[[], None] | None,
 ) -> NoReturn:
-    """The embryo: become the first of the workers that are asked for, and have the others forked."""
+    """The embryo: become the first of the workers that are asked for, and have the others forked.
+
+    practise: a rehearsal, which copies the pages it will write to as a worker now that nobody waits for it.
+    """
     if not birth.adopted(anchor, born_of):
         os._exit(0)
     births: list[Birth] | None = []
     os.setsid()
+    if practise is not None and not is_dead(channel.fileno(), 0):  # nothing waits there
+        with contextlib.suppress(OSError, Failed):  # it was none the worse in the template
+            practise()
     kernel.name_process(f"embryo {name}")
-    if not is_dead(channel.fileno(), 0):  # nothing waits there
-        rehearse(1)  # copies, now that nobody waits for it, the pages it will write to as a worker
-        birth.Request.from_packet(json.loads(_SAMPLE))
     while not births:
         births = next_births(channel, template.fileno())
         if births is None or is_dead(template.fileno(), 0):
@@ -138,7 +148,7 @@ def _say_whether_fresh() -> None:
 
 def _understand(data: bytes, fds: list[int], flags: int) -> Birth | None:
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & _CUT_SHORT:
             raise ValueError("the packet was cut short")  # noqa: TRY301 one place refuses
         if len(fds) not in {5, 6}:
             raise ValueError(f"{len(fds)} descriptors instead of 5 or 6")  # noqa: TRY301

@@ -31,13 +31,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from supervisor import birth, kernel
+from supervisor import birth, heap, kernel
 from supervisor.embryo import BEAT, CLOSED, TAKEN, freshness, is_dead, next_births, refuse_all, say, wait_for_requests
-from supervisor.rehearsal import rehearse
+from supervisor.outfit import Failed
+from supervisor.rehearsal import Rehearsal
 from workers import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    _Practise = Callable[[], None]
 
 CHANNEL = 3
 _AFTER = 0.005  # seconds until the next embryo is forked
@@ -69,28 +72,28 @@ def be(options: Options, load: Callable[[str], object] = importlib.import_module
     _preload(options.preload, load, beat)
     freshness.note()
     birth.warm_up()
-    if not (options.once or options.hurried):
-        rehearse()
     gc.freeze()
+    practise = None if options.once or options.hurried else _rehearsed(options.name)
     # The anchor's death is an event here, not something to ask for now and then.
     anchor = _watch(options.anchor)
     channel = socket.socket(fileno=CHANNEL)
     channel.setblocking(False)
-    if anchor is None or not (_serve_once(channel, anchor) if options.once else _serve(channel, anchor, options)):
+    if anchor is None or not (
+        _serve_once(channel, anchor) if options.once else _serve(channel, anchor, options, practise)
+    ):
         kernel.last_rites(options.nonce)
     return 0
 
 
-def _serve(channel: socket.socket, anchor: int, options: Options) -> bool:
+def _serve(channel: socket.socket, anchor: int, options: Options, practise: _Practise | None) -> bool:
     """Until the channel is closed (True) or the anchor dead (False)."""
     late = options.hurried
     while True:
         threads = len(os.listdir("/proc/self/task"))
         if threads == 1:
-            embryo = _conceive(channel, options.name, options.anchor)
+            embryo = _conceive(channel, options, practise)
             if late:
-                rehearse()
-                gc.freeze()
+                practise = _rehearsed(options.name)
                 late = False
             closed = _outlive(embryo, channel, anchor)
         else:
@@ -99,6 +102,20 @@ def _serve(channel: socket.socket, anchor: int, options: Options) -> bool:
             return not is_dead(anchor, _CLOSED_OR_DEAD)
         if is_dead(anchor, 0):
             return False
+
+
+def _rehearsed(name: str) -> _Practise | None:
+    """What an embryo is to do while it waits."""
+    try:
+        rehearsal = Rehearsal(name)
+        rehearsal.warm_up()
+    except (OSError, Failed) as error:  # a worker costs more then, and is none the worse for it
+        print(f"template: the rehearsal failed: {error}", file=sys.stderr, flush=True)
+        return None
+    finally:
+        kernel.name_process(f"template {name}")
+        heap.fill()
+    return rehearsal.play
 
 
 def _serve_once(channel: socket.socket, anchor: int) -> bool:
@@ -163,7 +180,7 @@ def _watch(anchor: int) -> int | None:
     return pidfd if os.getppid() == anchor else None
 
 
-def _conceive(channel: socket.socket, name: str, anchor: int) -> socket.socket:
+def _conceive(channel: socket.socket, options: Options, practise: _Practise | None) -> socket.socket:
     """The next embryo; our end of the pair of sockets by which we and it see each other end."""
     ours, theirs = socket.socketpair()
     midwife = os.fork()
@@ -171,7 +188,7 @@ def _conceive(channel: socket.socket, name: str, anchor: int) -> socket.socket:
         ours.close()
         me = os.getpid()
         if os.fork() == 0:
-            wait_for_requests(channel, theirs, name, born_of=me, anchor=anchor)
+            wait_for_requests(channel, theirs, options.name, born_of=me, anchor=options.anchor, practise=practise)
         os._exit(0)
     theirs.close()
     os.waitpid(midwife, 0)

@@ -52,6 +52,10 @@ def main(heart, word):
     heart.ready()
     print(made, heart.name, heart.replica, os.environ["NINELIVES_NAME"], os.environ["ADDED"], word)
 """
+CROWDED = """
+import os, resource
+os.dup2(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 2, inheritable=False)
+"""
 THREADED = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
 
-MODULES = {"odd": MODULE, "prepared": PREPARED, "threaded": THREADED, "broken": "1 / 0\n"}
+MODULES = {"odd": MODULE, "prepared": PREPARED, "threaded": THREADED, "broken": "1 / 0\n", "crowded": CROWDED}
