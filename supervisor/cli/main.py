@@ -22,6 +22,7 @@ _LOCAL = {
     "schema": "local:schema",
     "version": "local:version",
     "doctor": "doctor:main",
+    "demo": "demo:main",
     "systemd": "systemd:main",
     "completion": "words:completion",
     "man": "words:man",

@@ -164,13 +164,16 @@ def _logs(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _machine(add: Callable[..., argparse.ArgumentParser], command: str | None) -> None:
-    # These two are written by other modules; they are imported only when they are what was typed.
+    # These three are written by other modules; they are imported only when they are what was typed.
     systemd = add("systemd", "print, install or check the systemd unit", service=False)
     if command in {None, "systemd"}:
         _fill(systemd, "supervisor.cli.systemd")
     doctor = add("doctor", "tell what this machine offers and what follows from it", service=False)
     if command in {None, "doctor"}:
         _fill(doctor, "supervisor.cli.doctor")
+    demo = add("demo", "try what notes on multiprocessing claim, on this machine, in about a minute", service=False)
+    if command in {None, "demo"}:
+        _fill(demo, "supervisor.cli.demo")
     completion = add("completion", "print the completion script of a shell", service=False)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     add("man", "print the man page (roff)", service=False)
