@@ -106,7 +106,10 @@ class Store:
             found.close()
 
     def trim(self) -> list[int]:
-        """Give up idle segments, too many or too old. Gives their numbers, for readers to forget: they hold the memory too."""
+        """Give up idle segments, too many or too old, and their memory.
+
+        Gives their numbers, for readers to forget: they hold a descriptor of each.
+        """
         with self._lock:
             now = self._clock()
             self._note_use(now)
@@ -119,6 +122,7 @@ class Store:
             for found in gone:
                 del self._idle[found.number]
         for found in gone:
+            found.empty()
             found.close()
         return [found.number for found in gone]
 

@@ -55,10 +55,15 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
-def pack_error(error: BaseException) -> bytes:
-    """Never raises; what does not travel becomes a RemoteError."""
+def pack_error(error: BaseException, *, most: int | None = None) -> bytes:
+    """Never raises; what does not travel becomes a RemoteError, and so does what takes more than `most` bytes (from 1,000)."""
     try:
-        return _packed(error)
+        data = _packed(error)
+        if most is None or len(data) <= most:
+            return data
+        room = most // 50  # a character may take 6 bytes in JSON, and the words stand there twice
+        short = RemoteError(_name(error)[:room], _words(error)[:room], "it is too large")
+        return _framed([_node(short)], _text(error, whole=False)[-room:])
     except BaseException as second:  # noqa: BLE001 it is told in place of what it kept from being told
         try:
             node = _node(RemoteError(_name(error), "", f"{_name(second)} while it was packed"))

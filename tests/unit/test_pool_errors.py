@@ -183,6 +183,18 @@ def test_an_enormous_message_is_cut_in_the_text_and_whole_in_the_exception() -> 
     assert len(str(other.__cause__)) < 100_000
 
 
+@pytest.mark.parametrize("character", ["x", "\u20ac", "\U0001f600", '"', "\0"])
+@pytest.mark.parametrize("most", [1_000, 60_000])
+def test_an_error_is_as_small_as_it_must_be(character: str, most: int) -> None:
+    """Where there is room for so much only, its name and a part of its words and its traceback arrive."""
+    data = pack_error(raised(ValueError(character * 100_000)), most=most)
+    assert len(data) <= most
+    other = unpack_error(data)
+    assert isinstance(other, RemoteError)
+    assert (other.type_name, other.why) == ("ValueError", "it is too large")
+    assert type(unpack_error(pack_error(ValueError("short"), most=most))) is ValueError
+
+
 def test_a_class_the_parent_has_not_got_arrives_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was good in the worker, whose path is another."""
     data = pack_error(raised(Known("known")))

@@ -274,6 +274,25 @@ def test_idle_memory_is_bounded_by_a_figure_or_by_what_was_in_use_lately(monkeyp
     assert "0 idle, 0 bytes" in repr(store)
 
 
+def test_a_trimmed_segment_has_no_memory_though_a_reader_has_not_forgotten_it_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The reader may be busy for an hour."""
+    monkeypatch.setattr(arena, "IDLE_MOST", 0)
+    clock = Clock()
+    store = Store(clock=clock)
+    place = store.put([os.urandom(MIB)])
+    theirs = os.dup(store.fd(place.segment))
+    try:
+        assert os.fstat(theirs).st_blocks * 512 == MIB
+        store.release(place.segment)
+        clock.now += arena.RECENT_S + 1
+        assert store.trim() == [place.segment]
+        assert os.fstat(theirs).st_blocks == 0
+    finally:
+        os.close(theirs)
+
+
 def test_what_is_in_use_is_never_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only its reader's word frees it."""
     monkeypatch.setattr(arena, "IDLE_MOST", 0)
