@@ -64,7 +64,7 @@ class Aftermath:
                 self.split(task)
                 return
             task = self._single_out(task, item)
-        task.attempts.append(attempt)
+        task.attempts += (attempt,)
         if retry.again(task, cause):
             alone = cause is Cause.MEMORY
             self._dispatcher.feeding.retry(task, after=retry.delay(len(task.attempts)), alone=alone)
@@ -92,7 +92,7 @@ class Aftermath:
         """One item of a chunk, as a task of its own; what lies before and behind it goes back."""
         one = self._piece(task, item, item + 1)
         innocent = [self._piece(task, *span) for span in ((0, item), (item + 1, task.count)) if span[1] > span[0]]
-        self._dispatcher.replace(task, [one, *innocent])
+        self._dispatcher.finish(task)
         self._dispatcher.feeding.give_back(innocent)
         return one
 
@@ -106,6 +106,7 @@ class Aftermath:
 
     def split(self, task: Task) -> None:
         """Every item by itself, pickled anew, for together they cannot be told apart."""
+        self._dispatcher.apart.add(task)
         self._dispatcher.later(lambda: self.pickle_singly(task))
 
     def pickle_singly(self, task: Task) -> None:
@@ -127,7 +128,7 @@ class Aftermath:
         with self._dispatcher.lock:
             if task.is_over:
                 return
-            self._dispatcher.replace(task, parts)
+            self._dispatcher.finish(task)
             for part, error in failed:
                 self._dispatcher.finish(part, Error(error))
             self._dispatcher.feeding.give_back([part for part in parts if not part.is_over])

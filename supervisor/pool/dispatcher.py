@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from supervisor.pool.ending import Ending
     from supervisor.pool.engine import Engine
     from supervisor.pool.remote import Remote
-    from supervisor.pool.task import Function, Placed, Task, Value
+    from supervisor.pool.task import Function, Placed, Task
 
+FLOOD = 0.0001  # seconds; tasks that take less, and follow one another faster, are sent together
 LOOK = 64  # tasks a caller leaves behind before he looks himself whether a worker has room
 UNHEARD = 1.0  # seconds after which rings are read though nobody rang
 LEAVING = 1.0  # seconds workers have to leave at the end
@@ -71,47 +72,79 @@ class Dispatcher:
         self.crew = Crew(self, most=most, least=least, standby=standby, welcome=welcome)
         self.feeding = Feeding(self, max_tasks=max_tasks, max_memory=max_memory, idle_after=idle_after)
         self.results, self.aftermath, self.watch_over = Results(self), Aftermath(self), Watch(self)
-        self._open = 0  # tasks not over
+        self.apart: set[Task] = set()  # chunks whose items are being pickled one by one
+        self._offered_at = 0.0
+        self._is_asked = False  # the thread was asked to send what waits
         self._thread: threading.Thread | None = None
         self._is_closing = self._is_leaving = False
         self._ended = threading.Event()
 
     def __repr__(self) -> str:
         state = "closed" if self.loop.is_closed else f"closing ({self.error})" if self.error else "open"
-        return f"{state}, {len(self.crew.members)} workers, {len(self.crew.standbys)} standbys, {self._open} tasks"
+        return f"{state}, {len(self.crew.members)} workers, {len(self.crew.standbys)} standbys, {self._open()} tasks"
 
     # -- from any thread ---------------------------------------------------------------------------------------------
 
     def submit(self, task: Task) -> None:
         """Take a task. Raises what `error` is."""
-        with self.lock:
-            self._admit(task)
-            feeding = self.feeding
-            pending = feeding.pending
-            pending.append(task)
-            if feeding.free and feeding.is_open:
-                feeding.feed(feeding.free.popitem()[0])
-            elif self.crew.wanted < self.crew.most:
-                self.crew.grow(len(pending))
-            elif not len(pending) % LOOK:
-                self.results.look(rest=False)
-
-    def submit_singly(self, task: Task) -> None:
-        """Take a chunk that cannot be pickled as a whole. Raises what `error` is."""
-        with self.lock:
-            self._admit(task)
-        self.aftermath.pickle_singly(task)
-
-    def _admit(self, task: Task) -> None:
         if self.error is not None:
             raise self.error
         if self._thread is None:
-            self._engine = self._make_engine(self, task.function.is_of_main)
-            self._engine.start()
-            self._thread = threading.Thread(target=self._run, name="ninelives-pool", daemon=True)
-            self._thread.start()
-            self.crew.fill()
-        self._open += 1
+            self._start(task)
+        # Not under the lock, which the thread may hold while it waits for the interpreter that we have: it looks once more
+        # when it has let go of the lock.
+        self.feeding.pending.append(task)
+        if self.lock.acquire(blocking=False):
+            try:
+                self._offer()
+            finally:
+                self.lock.release()
+        if self.loop.is_closed:
+            self._strand()
+
+    def _offer(self) -> None:
+        """See who can have what was added."""
+        feeding = self.feeding
+        pending = feeding.pending
+        if feeding.free and feeding.is_open and pending:
+            remote = next(reversed(feeding.free))
+            now = time.monotonic()
+            is_flood = now - self._offered_at < FLOOD and (remote.mean_s or FLOOD) < FLOOD
+            self._offered_at = now
+            if not is_flood or len(pending) >= LOOK:
+                feeding.feed_all()
+            elif not self._is_asked:  # many small tasks, one after the other: they go out together
+                self._is_asked = True
+                self.loop.wake()
+        elif self.crew.wanted < self.crew.most:
+            self.crew.grow(len(pending))
+        elif not len(pending) % LOOK:
+            self.results.look(rest=False)
+
+    def submit_singly(self, task: Task) -> None:
+        """Take a chunk that cannot be pickled as a whole. Raises what `error` is."""
+        if self._thread is None:
+            self._start(task)
+        with self.lock:
+            if self.error is not None:
+                raise self.error
+            self.apart.add(task)
+        self.aftermath.pickle_singly(task)
+
+    def _start(self, task: Task) -> None:
+        with self.lock:
+            if self._thread is None and self.error is None:
+                self._engine = self._make_engine(self, task.function.is_of_main)
+                self._engine.start()
+                self._thread = threading.Thread(target=self._run, name="ninelives-pool", daemon=True)
+                self._thread.start()
+                self.crew.fill()
+
+    def _strand(self) -> None:
+        """The pool was closed while tasks were being submitted: nobody will ever look at them."""
+        with self.lock:
+            while self.feeding.pending:
+                self.finish(self.feeding.pending.popleft(), Error(self.error or RuntimeError("the pool has ended")))
 
     def cancel(self, task: Task, *, running: bool = True) -> bool:
         """Take it back; one that runs loses its worker (unless `running` is False). False when it is too late."""
@@ -159,7 +192,10 @@ class Dispatcher:
         """Until everything has ended, callbacks included."""
         if threading.current_thread() is not self._thread:
             self._ended.wait()
-            self.errands.drain(None)
+            if self._thread is not None:
+                self._thread.join()
+            self.errands.close()
+            self.feeder.close()
 
     @property
     def engine(self) -> Engine:
@@ -171,15 +207,53 @@ class Dispatcher:
 
     def _run(self) -> None:
         with self.lock:
-            while not self.loop.is_closed:
-                heard = self.loop.turn(UNHEARD if self._open else LONGEST)
-                if self.loop.is_closed:
-                    return
-                if not heard:
-                    self.results.look(rest=True)
-                self._tidy()
-                if self._is_closing and not self._open:
-                    self._leave()
+            try:
+                self._serve()
+            except BaseException as error:  # noqa: BLE001 nothing of ours may raise; if it does, nobody may wait for ever
+                self._collapse(error)
+
+    def _collapse(self, error: BaseException) -> None:
+        """Nothing is sure any more: everybody who waits is told, and everything ends."""
+        self.error = broken = PoolBroken(f"the pool's own thread failed: {error!r}")
+        broken.__cause__ = error
+        given = [task for remote in self.crew.remotes.values() for _, task in remote.outstanding if task is not None]
+        for task in (*given, *self.feeding.waiting(), *self.apart):
+            self.finish(task, Error(broken))
+        try:
+            self._end()
+        finally:
+            self._ended.set()
+
+    def _serve(self) -> None:
+        while not self.loop.is_closed:
+            heard = self.loop.turn(UNHEARD if self._held() else LONGEST, self._must_stay)
+            if self.loop.is_closed:
+                return
+            if not heard:
+                self.results.look(rest=True)
+            self._is_asked = False
+            if self.feeding.pending:
+                self.feed_waiting()
+            self._tidy()
+            if self._is_closing and not self._open():
+                self._leave()
+
+    def _must_stay(self) -> bool:
+        """Whether something was submitted while the thread held the lock, too late for it to see."""
+        return bool(self.feeding.pending) and (bool(self.feeding.free) or self.crew.wanted < self.crew.most)
+
+    def feed_waiting(self) -> None:
+        """Somebody left tasks behind."""
+        self.feeding.feed_all()
+        if self.feeding.pending and self.crew.wanted < self.crew.most:
+            self.crew.grow(len(self.feeding.pending))
+
+    def _held(self) -> bool:
+        return any(remote.held for remote in self.crew.members)
+
+    def _open(self) -> int:
+        """Tasks that are not over."""
+        return len(self.feeding.waiting()) + len(self.apart) + sum(remote.held for remote in self.crew.remotes.values())
 
     def _leave(self) -> None:
         """Everything is done: workers leave in their own time, or with the engine."""
@@ -200,6 +274,8 @@ class Dispatcher:
             remote.close()
         self.crew.remotes.clear()
         self.lending.close()
+        while self.feeding.pending:
+            self.finish(self.feeding.pending.popleft(), Error(self.error or RuntimeError("the pool has ended")))
         self._ended.set()
 
     def _tidy(self) -> None:
@@ -234,18 +310,18 @@ class Dispatcher:
 
     def send(self, remote: Remote, tasks: list[Task]) -> None:
         """Give a worker tasks."""
-        self._try(remote, lambda: remote.give(tasks, self.lending, []))
+        self._try(remote, lambda: remote.give(tasks, self.lending))
         for task in tasks:
             if task.options.is_watched:
                 self.watch_over.begin(remote)
                 break
 
-    def finish(self, task: Task, sealed: Value | Error | Placed | None = None) -> None:
+    def finish(self, task: Task, sealed: bytes | Error | Placed | None = None) -> None:
         """It is over; None: cancelled or replaced, nobody is to be told."""
         if task.is_over:
             return
         task.is_over = True
-        self._open -= 1
+        self.apart.discard(task)
         if task.alone:
             self.feeding.over(task)
         if task.place is not None:
@@ -256,11 +332,6 @@ class Dispatcher:
             task.chunk.add(task.first, task.count, sealed)
         elif task.future is not None:
             task.future.deliver(sealed)
-
-    def replace(self, task: Task, parts: list[Task]) -> None:
-        """Instead of this one these, which are still to be sent."""
-        self._open += len(parts)
-        self.finish(task)
 
     def _call_off(self, *, begun: bool) -> None:
         """Cancel what is not begun; and what is."""

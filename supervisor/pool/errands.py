@@ -22,6 +22,7 @@ class Errands:
         self._waiting: deque[Callable[[], None]] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def add(self, errand: Callable[[], None]) -> None:
         """Run it soon."""
@@ -33,20 +34,20 @@ class Errands:
             else:
                 self._condition.notify()
 
-    def drain(self, within: float | None) -> None:
-        """Wait until all are done, so many seconds at most."""
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return
-        done = threading.Event()
-        self.add(done.set)
-        done.wait(within)
+    def close(self) -> None:
+        """Wait until all are done, and the thread has ended. What is added later is done all the same."""
+        with self._condition:
+            self._is_closed = True
+            self._condition.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
 
     def _run(self) -> None:
         while True:
             with self._condition:
                 while not self._waiting:
-                    if not self._condition.wait(IDLE_S) and not self._waiting:
+                    if self._is_closed or (not self._condition.wait(IDLE_S) and not self._waiting):
                         self._thread = None
                         return
                 errand = self._waiting.popleft()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import pickle
 import sys
 import threading
 import weakref
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from supervisor.pool.share import Shared
 
 T = TypeVar("T")
+_PLAIN = frozenset(
+    {int, float, bool, type(None), complex}
+)  # small, and without surprises: pickle needs no looking after
 OnError = Literal["raise", "return", "skip"]
 
 
@@ -73,7 +77,7 @@ class Core:
 
     def task(self, function: Function, shape: int, parcel: Parcel, options: Options) -> Task:
         """A task; what is large of it is copied now, in the caller's thread, as long as there is room for it."""
-        task = Task(function, shape, parcel, options)
+        task = Task(function, shape, parcel.data, parcel.buffers, options)
         if parcel.met:
             task.shared = tuple(shared_in(parcel))
         if self.dispatcher.lending.is_needed(parcel.data, parcel.buffers):
@@ -99,12 +103,16 @@ class View(Executor):
             raise dispatcher.error
         future = TaskFuture(dispatcher)
         try:
-            task = core.task(core.function(function), frames.CALL, pack((args, kwargs)), self._options)
+            made = core.function(function)
+            if kwargs or not _PLAIN.issuperset(map(type, args)):
+                task = core.task(made, frames.CALL, pack((args, kwargs)), self._options)
+            else:
+                task = Task(made, frames.CALL, pickle.dumps((args, kwargs), 5), (), self._options)
+                task.is_plain = True
         except Exception as error:  # noqa: BLE001 the future tells
             future.set_exception(error)
             return future
-        task.future = future
-        future.belongs_to(task)
+        task.future, future.task = future, task
         dispatcher.submit(task)
         return future
 

@@ -65,6 +65,12 @@ class Feeding:
             room = min(room, self._max_tasks - remote.told - remote.held)
         while room > 0 and pending:
             task = pending[0]
+            if task.is_plain:
+                pending.popleft()
+                if not task.is_over:
+                    tasks.append(task)
+                    room -= 1
+                continue
             if task.is_single and (tasks or remote.held):
                 break
             if (task.place is not None or task.buffers) and remote.placed + len(tasks) >= PLACED:
@@ -100,7 +106,7 @@ class Feeding:
             return
         else:
             self._resting.discard(task)
-            task.is_single = True
+            task.is_single, task.is_plain = True, False
             self.pending.appendleft(task)
         self.feed_all()
 

@@ -7,15 +7,20 @@ their own (`Errands`).
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from typing import TYPE_CHECKING, Any, Protocol
 
+from supervisor.pool.parcel import unpack
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from supervisor.pool.task import Task
+
+_making = threading.Lock()
 
 
 class Sealed(Protocol):
@@ -41,41 +46,59 @@ class Owner(Protocol):
 
 
 class TaskFuture(Future[Any]):
-    """See the head of this file."""
+    """See the head of this file.
+
+    Its condition is made when somebody waits: most results are there before they are asked for, and it costs as much as all
+    the rest of a future. So whoever is done says so first and looks for a condition second, and whoever waits makes one first
+    and looks whether it is done second.
+    """
 
     def __init__(self, owner: Owner) -> None:
-        super().__init__()
+        # Not the base class's: everything it sets is set here, but for the condition.
+        self._state = PENDING
+        self._result = self._exception = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Callable[[Future[Any]], object]] = []
         self._owner = owner
-        self._task: Task | None = None
-        self._sealed: Sealed | None = None
+        self.task: Task | None = None  # whom to ask about
+        self._sealed: Sealed | bytes | None = None
+        self._made: threading.Condition | None = None
         self.hook: Callable[[], None] | None = None  # called when it is done, by the dispatcher, under its lock
 
-    def belongs_to(self, task: Task) -> None:
-        """Whom to ask about."""
-        self._task = task
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        made = self._made
+        if made is None:
+            with _making:
+                made = self._made
+                if made is None:
+                    made = self._made = threading.Condition()
+        return made
 
-    def deliver(self, sealed: Sealed) -> None:
-        """It is done; without effect on a future that was cancelled."""
-        if self._state != PENDING:  # looked at without the lock: who opens a result holds it, and may wait for the pool
+    def deliver(self, sealed: Sealed | bytes) -> None:
+        """It is done (bytes: a pickled value); without effect on a future that was cancelled."""
+        if self._state != PENDING:
             return
-        with self._condition:
-            self._sealed = sealed
-            self._task = None
-            self._state = FINISHED
-            for waiter in self._waiters:
-                (waiter.add_exception if sealed.is_error else waiter.add_result)(self)
-            self._condition.notify_all()
+        self._sealed = sealed
+        self.task = None
+        self._state = FINISHED
+        if self._made is not None:
+            with self._made:
+                for waiter in self._waiters:
+                    is_error = not isinstance(sealed, bytes) and sealed.is_error
+                    (waiter.add_exception if is_error else waiter.add_result)(self)
+                self._made.notify_all()
         if self.hook is not None:
             self.hook()
-        self._invoke_callbacks()
+        if self._done_callbacks:
+            self._invoke_callbacks()
 
     def _invoke_callbacks(self) -> None:
-        if self._done_callbacks:  # type: ignore[attr-defined]
-            self._owner.later(super()._invoke_callbacks)  # type: ignore[misc]
+        self._owner.later(super()._invoke_callbacks)  # type: ignore[misc]
 
     def cancel(self) -> bool:
         """Cancel it; a task that runs already is ended together with its worker. False if it is done."""
-        task = self._task
+        task = self.task
         if task is None or not self._owner.cancel(task):
             return self.cancelled()
         self.called_off()
@@ -90,7 +113,7 @@ class TaskFuture(Future[Any]):
 
     def running(self) -> bool:
         """Whether a worker has begun it and has not told its result."""
-        task = self._task
+        task = self.task
         return task is not None and not self.done() and self._owner.is_running(task)
 
     def result(self, timeout: float | None = None) -> Any:
@@ -136,6 +159,6 @@ class TaskFuture(Future[Any]):
                 return
             # Under the lock: a second caller must not find it neither sealed nor opened.
             try:
-                self._result = sealed.open()
+                self._result = unpack(sealed) if isinstance(sealed, bytes) else sealed.open()
             except BaseException as error:  # noqa: BLE001 it is what the task has to tell
                 self._exception = error

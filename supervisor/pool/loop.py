@@ -33,17 +33,18 @@ class Loop:
     def _heard(self) -> None:
         os.eventfd_read(self._bell)
 
-    def turn(self, most: float) -> bool:
+    def turn(self, most: float, must_stay: Callable[[], bool]) -> bool:
         """Without the lock, sleep `most` seconds or until something happens; with it, see to that.
 
-        Whether it was a descriptor. Called and left holding the lock.
+        Whether it was a descriptor. must_stay is asked when the lock is free: if so, it does not sleep. Called and left holding
+        the lock.
         """
         now = time.monotonic()
         wait = max(0.0, min(most, self._timers[0][0] - now if self._timers else LONGEST))
         self._sleeps_until = now + wait
         self._lock.release()
         try:
-            events = self._epoll.poll(wait)
+            events = self._epoll.poll(0.0 if must_stay() else wait)
         finally:
             self._lock.acquire()
         self._sleeps_until = 0.0

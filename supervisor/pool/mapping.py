@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 CHUNK_S = 0.005  # seconds a chunk is to take
 GROWTH = 16  # times as large as the last one a chunk may be
 LARGEST = 10_000  # items
-AHEAD = 3  # chunks per worker that are under way or wait
+AHEAD = 3  # chunks per worker that are under way or wait, at least ...
+AHEAD_S = 0.02  # ... and as many as take so many seconds: four times as long as a thread may wait for the interpreter
+MOST = 512  # chunks per worker
 _BUILTIN = (list, tuple, range, str, bytes, bytearray)
 
 
@@ -80,7 +82,8 @@ class Plan:
         self.is_exhausted = False
         self._lock = threading.RLock()
         self._asked = False  # the feeder was asked to go on
-        self._window = sys.maxsize if window is None else window * core.dispatcher.crew.most
+        self._workers = core.dispatcher.crew.most
+        self._window = sys.maxsize if window is None else window * self._workers
         self.feed()
 
     def feed(self) -> None:
@@ -125,19 +128,25 @@ class Plan:
     def _on_done(self, chunk: Chunk) -> None:
         """In the dispatcher's thread: no more than to say so."""
         self._under_way -= 1
-        if self._fixed is None and chunk.seconds:
-            wanted = int(CHUNK_S / (chunk.seconds / len(chunk.items)))
-            self._size = max(1, min(wanted, self._size * GROWTH, LARGEST, self._fair_share()))
+        if chunk.seconds:
+            self._adapt(chunk)
         self.done.put(chunk)
         if not self.is_lazy and not self.is_exhausted and not self._asked:
             self._asked = True
             self._core.dispatcher.feeder.add(self.feed)
 
+    def _adapt(self, chunk: Chunk) -> None:
+        if self._fixed is None:
+            wanted = int(CHUNK_S / (chunk.seconds / len(chunk.items)))
+            self._size = max(1, min(wanted, self._size * GROWTH, LARGEST, self._fair_share()))
+        elif self._window < sys.maxsize:
+            self._window = self._workers * max(AHEAD, min(MOST, int(AHEAD_S / chunk.seconds)))
+
     def _fair_share(self) -> int:
         """Towards the end chunks get smaller, so that all workers end at the same time."""
         if self.total is None:
             return LARGEST
-        return max(1, (self.total - self._cut) // (2 * self._core.dispatcher.crew.most))
+        return max(1, (self.total - self._cut) // (2 * self._workers))
 
     def next(self, *, ordered: bool) -> Chunk | None:
         """The next chunk that is done; None after the last. Raises TimeoutError."""

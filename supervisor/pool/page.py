@@ -19,7 +19,6 @@ import mmap
 import os
 import struct
 import threading
-from typing import NamedTuple
 
 PAGE = 4096
 RING = 1 << 18  # bytes; a power of two
@@ -45,12 +44,8 @@ class Broken(Exception):
     """What the worker has written to its page cannot be."""
 
 
-class Record(NamedTuple):
-    """One thing the worker told: for the task numbered `sequence`, or 0."""
-
-    sequence: int
-    kind: int
-    payload: bytes
+Record = tuple[int, int, bytes]
+"""One thing the worker told: the number of the task it is about (or 0), its kind, and what belongs to it."""
 
 
 class Page:
@@ -147,7 +142,7 @@ class Page:
             if end > PAGE + RING or kind >= _KINDS:
                 raise Broken(f"a record of kind {kind} and {length} bytes at {at}")
             if kind != FILLER:
-                records.append(Record(sequence, kind, memory[start:end]))
+                records.append((sequence, kind, memory[start:end]))
             at += _RECORD.size + (length + ROUND & ~ROUND)
         if at != tail:
             raise Broken(f"its last record ends at {at}, its ring at {tail}")

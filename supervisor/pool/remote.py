@@ -92,35 +92,43 @@ class Remote:
         wanted = MOST if mean_s * MOST <= AHEAD_S else max(2 if mean_s < SHORT_S else 1, int(AHEAD_S / mean_s))
         return wanted - self.held if self.held * 2 <= wanted else 0
 
-    def give(self, tasks: list[Task], lending: Lending, notices: list[tuple[Any, ...]]) -> None:
+    def give(self, tasks: list[Task], lending: Lending) -> None:
         """Send tasks, with what they need that this worker has not seen. Raises OSError when it is gone."""
-        messages, fds = notices, []
+        messages: list[tuple[Any, ...]] = []
+        fds: list[int] = []
         while self.released:
             messages.append((frames.RELEASED, [self.released.popleft()]))
+        sequence = self._sequence
         for task in tasks:
-            function = task.function
-            for handle in (*function.shared, *task.shared):
-                if handle.key not in self._shared:
-                    self._shared.add(handle.key)
-                    messages.append((frames.SHARED, handle.key))
-                    fds.append(handle.fd)
-            for place in (function.place, task.place):
-                if place is not None and place.segment not in self._segments:
-                    self._segments.add(place.segment)
-                    messages.append((frames.SEGMENT, place.segment))
-                    fds.append(lending.fd(place.segment))
-            if function.number not in self._functions:
-                self._functions.add(function.number)
-                messages.append((frames.FUNCTION, function.number, function.data, function.place))
-            if task.place is not None:
-                lending.lend(task.place.segment, self.number)
-                self.placed += 1
-            self._sequence += 1
-            self.outstanding.append((self._sequence, task))
-            self.held += 1
-            task.where = (self, self._sequence)
-            messages.append(task.message(self._sequence))
+            if not task.is_plain or task.function.number not in self._functions:
+                self._prepare(task, lending, messages, fds)
+            sequence += 1
+            self.outstanding.append((sequence, task))
+            task.where = (self, sequence)
+            messages.append(task.message(sequence))
+        self._sequence = sequence
+        self.held += len(tasks)
         self._outbox.send(frames.frame(messages), fds)
+
+    def _prepare(self, task: Task, lending: Lending, messages: list[tuple[Any, ...]], fds: list[int]) -> None:
+        """What comes before it: functions, segments and shared objects that are new to this worker."""
+        function = task.function
+        for handle in (*function.shared, *task.shared):
+            if handle.key not in self._shared:
+                self._shared.add(handle.key)
+                messages.append((frames.SHARED, handle.key))
+                fds.append(handle.fd)
+        for place in (function.place, task.place):
+            if place is not None and place.segment not in self._segments:
+                self._segments.add(place.segment)
+                messages.append((frames.SEGMENT, place.segment))
+                fds.append(lending.fd(place.segment))
+        if function.number not in self._functions:
+            self._functions.add(function.number)
+            messages.append((frames.FUNCTION, function.number, function.data, function.place))
+        if task.place is not None:
+            lending.lend(task.place.segment, self.number)
+            self.placed += 1
 
     def say(self, *messages: tuple[Any, ...]) -> None:
         """Send something that is no task. Raises OSError when it is gone."""

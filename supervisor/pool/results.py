@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from supervisor.pool import frames, page
-from supervisor.pool.task import Error, Placed, Value
+from supervisor.pool.task import Error, Placed
 
 if TYPE_CHECKING:
     from supervisor.pool.dispatcher import Dispatcher
@@ -78,9 +78,14 @@ class Results:
             if kind == page.VALUE:
                 task = remote.finished(sequence)
                 if task is not None:
+                    if task.is_plain and task.future is not None:  # the common case, and nothing to it
+                        if not task.is_over:
+                            task.is_over = True
+                            task.future.deliver(payload)
+                        continue
                     if task.chunk is not None:
                         task.chunk.seconds += remote.mean_s or 0.0
-                    finish(task, Value(payload))
+                    finish(task, payload)
             elif kind in (page.ERROR, page.PLACED):
                 self._take_other(remote, remote.finished(sequence), kind, payload)
             elif kind == page.SKIPPED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from supervisor.pool import frames
-from supervisor.pool.parcel import Parcel, unpack, unpack_error
+from supervisor.pool.parcel import unpack, unpack_error
 from supervisor.pool.report import Attempt, CrashReport, TaskFailed
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from supervisor.pool.arena import Place, Shelf
     from supervisor.pool.future import TaskFuture
     from supervisor.pool.options import Options
+    from supervisor.pool.remote import Remote
     from supervisor.pool.share import Shared
 
 
@@ -49,27 +50,24 @@ class Task:
     deaths it was blamed for. alone: it took all memory, and is tried again only while nothing else runs.
     """
 
-    __slots__ = (
-        "alone", "attempts", "buffers", "chunk", "count", "data", "first", "function", "future", "is_over", "is_single",
-        "options", "place", "returned", "shape", "shared", "span", "where",
-    )  # fmt: skip
+    is_plain = False  # small, and sent with whatever else there is
+    place: Place | None = None
+    shared: tuple[Shared[Any], ...] = ()
+    future: TaskFuture | None = None
+    chunk: Chunk | None = None
+    span: tuple[int, int] | None = None
+    first, count = 0, 1
+    attempts: tuple[Attempt, ...] = ()
+    returned = 0  # times it came back because its worker died of something else
+    alone = False
+    is_single = False  # nothing is sent along with it
+    is_over = False
+    where: tuple[Remote, int] | None = None  # whom it was sent to, and its number there
 
-    def __init__(self, function: Function, shape: int, parcel: Parcel, options: Options) -> None:
+    def __init__(self, function: Function, shape: int, data: bytes, buffers: Sequence[Any], options: Options) -> None:
         self.function, self.shape, self.options = function, shape, options
-        self.data: bytes | None = parcel.data
-        self.buffers: Sequence[Any] = parcel.buffers
-        self.place: Place | None = None
-        self.shared: tuple[Shared[Any], ...] = ()
-        self.future: TaskFuture | None = None
-        self.chunk: Chunk | None = None
-        self.span: tuple[int, int] | None = None
-        self.first, self.count = 0, 1
-        self.attempts: list[Attempt] = []
-        self.returned = 0  # times it came back because its worker died of something else
-        self.alone = False
-        self.is_single = False  # nothing is sent along with it
-        self.is_over = False
-        self.where: tuple[Any, int] | None = None  # the remote it was sent to, and its number there
+        self.data: bytes | None = data
+        self.buffers = buffers
 
     def message(self, sequence: int) -> tuple[Any, ...]:
         """As it travels."""
@@ -77,7 +75,7 @@ class Task:
 
     def piece(self, first: int, count: int) -> Task:
         """Some of its items, as a task of the same chunk."""
-        piece = Task(self.function, self.shape, Parcel(self.data or b"", []), self.options)
+        piece = Task(self.function, self.shape, b"", (), self.options)
         piece.data, piece.place, piece.shared, piece.chunk = self.data, self.place, self.shared, self.chunk
         piece.first, piece.count = first, count
         if self.chunk is not None:
@@ -87,21 +85,7 @@ class Task:
     def report(self) -> CrashReport:
         """Its attempts."""
         item = None if self.chunk is None else self.chunk.index + self.first
-        return CrashReport(self.function.name, tuple(self.attempts), item)
-
-
-class Value:
-    """A result in the ring."""
-
-    __slots__ = ("_data",)
-    is_error = False
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def open(self) -> Any:
-        """The value. Raises what unpickling raises."""
-        return unpack(self._data, ())
+        return CrashReport(self.function.name, self.attempts, item)
 
 
 class Error:
@@ -202,7 +186,7 @@ class Chunk:
         errors: dict[int, BaseException] = {}
         for first, count, sealed in self._parts:
             try:
-                values, packed = sealed.open()
+                values, packed = unpack(sealed) if isinstance(sealed, bytes) else sealed.open()
             except Exception as error:  # noqa: BLE001 whatever it is, it is what these items have to tell
                 errors.update(dict.fromkeys(range(first, first + count), error))
                 continue
