@@ -82,6 +82,8 @@ class Core:
             task.shared = tuple(shared_in(parcel))
         if self.dispatcher.lending.is_needed(parcel.data, parcel.buffers):
             self.dispatcher.lending.put_early(task)
+        else:
+            task.is_plain = not parcel.met
         return task
 
 

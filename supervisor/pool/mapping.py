@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sized
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from supervisor.pool import frames
@@ -179,30 +179,30 @@ class Plan:
 
 
 def results(plan: Plan, *, on_error: str, progress: bool, ordered: bool) -> Iterator[Any]:
-    """What the calls returned; the work has begun already."""
+    """What the calls returned; the work has begun already. An iterator that is dropped calls off what is not begun."""
     if on_error not in ("raise", "return", "skip"):
         raise ValueError(f'on_error: {on_error!r} is none of "raise", "return", "skip"')
-    return _results(plan, on_error, _Progress(plan.total) if progress else None, ordered=ordered)
+    # Chained, so that to take an item costs no turn of the interpreter.
+    return chain.from_iterable(_lists(plan, on_error, _Progress(plan.total) if progress else None, ordered=ordered))
 
 
-def _results(plan: Plan, on_error: str, progress: _Progress | None, *, ordered: bool) -> Iterator[Any]:
+def _lists(plan: Plan, on_error: str, progress: _Progress | None, *, ordered: bool) -> Iterator[list[Any]]:
     try:
         while (chunk := plan.next(ordered=ordered)) is not None:
             values, errors = chunk.future.result()
+            plan.taken += len(values)
             if progress is not None:
                 progress.add(len(values), len(errors))
             if not errors:
-                plan.taken += len(values)
-                yield from values
-                continue
-            for at, value in enumerate(values):
-                plan.taken += 1
-                if at not in errors:
-                    yield value
-                elif on_error == "raise":
-                    raise errors[at]
-                elif on_error == "return":
-                    yield errors[at]
+                yield values
+            elif on_error == "skip":
+                yield [value for at, value in enumerate(values) if at not in errors]
+            elif on_error == "return":
+                yield [errors.get(at, value) for at, value in enumerate(values)]
+            else:
+                first = min(errors)
+                yield values[:first]
+                raise errors[first]
     finally:
         plan.close()
         if progress is not None:
