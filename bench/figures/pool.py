@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bench.figures import Effort
 
 WITHIN = 45.0  # seconds for one measurement of one pool
+PATIENCE = 20.0  # seconds in which we try to have the machine for ourselves
 
 
 def figure(name: str, *keys: str, more: int = 1) -> Callable[[Effort], Iterator[Row]]:
@@ -66,12 +68,23 @@ def _counted(told: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _quiet(path: str) -> Iterator[None]:
-    """One round, while the file is locked; whoever else uses the machine may wait for the same lock."""
+    """One round, while the file is locked, so that nobody else who asks for the lock is at work or measures meanwhile.
+
+    Where there is always somebody at work it is shared with them in the end; the load beside the figure tells.
+    """
     if not path:
         yield
         return
+    deadline = time.monotonic() + PATIENCE
     with open(path, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.02)
+        else:
+            print(f"{path}: not for us alone within {PATIENCE:g} s", flush=True)
+            fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 
