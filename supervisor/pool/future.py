@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from supervisor.pool.parcel import unpack
@@ -94,7 +95,10 @@ class TaskFuture(Future[Any]):
             self._invoke_callbacks()
 
     def _invoke_callbacks(self) -> None:
-        self._owner.later(super()._invoke_callbacks)  # type: ignore[misc]
+        # Each by itself: `exit()` in one is no reason not to call the next.
+        for callback in self._done_callbacks:
+            errand: Callable[[], Any] = partial(callback, self)
+            self._owner.later(errand)
 
     def cancel(self) -> bool:
         """Cancel it; a task that runs already is ended together with its worker. False if it is done."""
