@@ -222,11 +222,12 @@ def _wait_for_go(heart: Heart) -> bool:
 def _answer_to(heart: Heart, go: wire.Go | None) -> bool:
     if go is None:
         return False
+    if go.name != heart.name:  # it has that one already where there are no replicas
+        kernel.name_process(go.name)
     heart.name, heart.replica = go.name, go.replica
     os.environ.update(NINELIVES_NAME=go.name, NINELIVES_REPLICA=str(go.replica))
     os.environ.update(go.env or {})
     pin(go.cpus)
-    kernel.name_process(go.name)
     return True
 
 
