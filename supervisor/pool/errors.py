@@ -15,6 +15,7 @@ import json
 import os
 import pickle
 import struct
+import time
 import traceback
 from binascii import crc32
 from typing import Any
@@ -26,6 +27,7 @@ _HEAD = struct.Struct("<4sII")  # magic, checksum of what follows it, length of 
 _CHAIN = 64  # exceptions of a chain of causes and contexts that are told one by one
 _TEXT = 64 * 1024  # characters of a traceback
 _WORDS = 4096  # characters of an exception's own
+_STAMP = "_ninelives_stamp"
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -70,6 +72,18 @@ def pack_error(error: BaseException, *, most: int | None = None) -> bytes:
             return _framed([node], f"{_name(error)}\n")
         except BaseException:  # noqa: BLE001 no memory at all, most likely
             return b""
+
+
+def stamp(error: BaseException, phase: str, began_ns: int) -> None:
+    """What ends a process where it is not caught (SystemExit, KeyboardInterrupt) says when it was raised: see `stamp_of`."""
+    if not isinstance(error, Exception):
+        vars(error)[_STAMP] = (os.getpid(), phase, (time.monotonic_ns() - began_ns) / 1e9)
+
+
+def stamp_of(error: BaseException) -> tuple[int, str, float]:
+    """The pid of the worker, the phase it was in, and seconds since the task was begun; empty if it has none."""
+    found: tuple[int, str, float] = vars(error).pop(_STAMP, (0, "", 0.0))
+    return found
 
 
 def unpack_error(data: bytes | memoryview) -> BaseException:

@@ -101,15 +101,15 @@ class Results:
                 remote.initializer_error = payload
 
     def _take_other(self, remote: Remote, task: Task | None, kind: int, payload: bytes) -> None:
-        name = task.function.name if task is not None else ""
+        name, item = ("", None) if task is None else (task.function.name, task.item)
         sealed: Placed | Error
         if kind == page.PLACED:
             place, data, is_error = frames.decode_place(payload)
             sealed = Placed(
-                remote.shelf, place, data, is_error=is_error, released=remote.released, function=name, pid=remote.pid
+                remote.shelf, place, data, is_error=is_error, released=remote.released, function=name, item=item
             )
         else:
-            sealed = Error(payload, name, remote.pid)
+            sealed = Error(payload, name, item)
         if task is None:
             return
         if sealed.is_error and task.chunk is not None and task.count > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from supervisor.pool import frames
+from supervisor.pool.errors import stamp_of
 from supervisor.pool.parcel import unpack, unpack_error
 from supervisor.pool.report import Attempt, CrashReport, TaskFailed
 
@@ -82,10 +83,14 @@ class Task:
             self.chunk.tasks.append(piece)
         return piece
 
+    @property
+    def item(self) -> int | None:
+        """Its place among the inputs of a map, the first if it is more than one; None for a task of its own."""
+        return None if self.chunk is None else self.chunk.index + self.first
+
     def report(self) -> CrashReport:
         """Its attempts."""
-        item = None if self.chunk is None else self.chunk.index + self.first
-        return CrashReport(self.function.name, self.attempts, item)
+        return CrashReport(self.function.name, self.attempts, self.item)
 
 
 class Error:
@@ -94,8 +99,8 @@ class Error:
     __slots__ = ("_cause",)
     is_error = True
 
-    def __init__(self, cause: bytes | BaseException, function: str = "", pid: int = 0) -> None:
-        self._cause = cause if isinstance(cause, BaseException) else (cause, function, pid)
+    def __init__(self, cause: bytes | BaseException, function: str = "", item: int | None = None) -> None:
+        self._cause = cause if isinstance(cause, BaseException) else (cause, function, item)
 
     def error(self) -> BaseException:
         """The exception."""
@@ -111,7 +116,7 @@ class Error:
 class Placed:
     """A result, or an error, in a segment of the worker's; the segment goes back when nobody looks at it any more."""
 
-    __slots__ = ("_data", "_function", "_pid", "_place", "_released", "_shelf", "is_error")
+    __slots__ = ("_data", "_function", "_item", "_place", "_released", "_shelf", "is_error")
 
     def __init__(
         self,
@@ -122,11 +127,11 @@ class Placed:
         is_error: bool,
         released: deque[int],
         function: str,
-        pid: int,
+        item: int | None,
     ) -> None:
         self._shelf, self._data, self.is_error, self._released = shelf, data, is_error, released
         self._place: Place | None = place
-        self._function, self._pid = function, pid
+        self._function, self._item = function, item
 
     def open(self) -> Any:
         """The value. Raises the error, or what unpickling raises."""
@@ -135,7 +140,7 @@ class Placed:
         buffers = self._shelf.open(place, released=self._released.append)
         data, rest = (self._data, buffers) if self._data is not None else (buffers[0], buffers[1:])
         if self.is_error:
-            raise _contained(unpack_error(bytes(data)), self._function, self._pid)
+            raise _contained(unpack_error(bytes(data)), self._function, self._item)
         return unpack(data, rest)
 
     def __del__(self) -> None:
@@ -143,12 +148,13 @@ class Placed:
             self._released.append(self._place.segment)
 
 
-def _contained(error: BaseException, function: str, pid: int) -> BaseException:
+def _contained(error: BaseException, function: str, item: int | None = None) -> BaseException:
     """SystemExit and its like end a process, and so stop at its border: to us they are a task that failed."""
     if isinstance(error, Exception):
         return error
+    pid, phase, seconds = stamp_of(error)
     cause = f"raised {type(error).__name__}({', '.join(map(repr, error.args))})"
-    failed = TaskFailed(CrashReport(function, (Attempt(pid, cause, "run", 0.0),)))
+    failed = TaskFailed(CrashReport(function, (Attempt(pid, cause, phase, seconds),), item))
     failed.__cause__ = error
     return failed
 
@@ -191,7 +197,7 @@ class Chunk:
                 errors.update(dict.fromkeys(range(first, first + count), error))
                 continue
             for at, data in packed.items():
-                errors[first + at] = _contained(unpack_error(data), self._name, 0)
+                errors[first + at] = _contained(unpack_error(data), self._name, self.index + first + at)
             if count == len(found):
                 return values, errors
             found[first : first + count] = values

@@ -15,10 +15,11 @@ import signal
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor.pool import frames, page
 from supervisor.pool.arena import Place, Shelf, Store
+from supervisor.pool.errors import stamp
 from supervisor.pool.parcel import THRESHOLD, pack, pack_error, unpack
 from supervisor.pool.share import forget, receive
 
@@ -38,11 +39,11 @@ class SoftTimeout(Exception):
     """Raised inside a task when its soft time limit has passed; it may still clean up and return something."""
 
 
-class _Unloaded:
+class _Unloaded(NamedTuple):
     """A function that nobody has called yet: unpickled in its first task's turn, for it may crash us."""
 
-    def __init__(self, data: bytes, place: Place | None) -> None:
-        self.data, self.place = data, place
+    data: bytes
+    place: Place | None
 
 
 class Worker:
@@ -162,6 +163,7 @@ class Worker:
                 words[page.PHASE] = page.RUNNING
                 value = self._each(called, items, shape, span or (0, len(items)))
         except BaseException as error:  # noqa: BLE001 it is the task's result
+            stamp(error, page.PHASES[words[page.PHASE]], words[page.BEGAN_NS])
             words[page.PHASE] = page.PICKLING
             return _Error(pack_error(error))
         words[page.PHASE] = page.PICKLING
@@ -184,6 +186,7 @@ class Worker:
                     add(call(item))
                 return values, errors  # noqa: TRY300 the loop is what may raise
             except BaseException as error:  # noqa: BLE001 the item's result; the others have theirs
+                stamp(error, page.PHASES[page.RUNNING], words[page.BEGAN_NS])
                 errors[len(values)] = pack_error(error)
                 add(None)
 
@@ -227,12 +230,12 @@ class Worker:
             try:
                 kind, (data, buffers) = page.VALUE, pack(value)
             except BaseException as error:  # noqa: BLE001 a result that cannot be pickled is an error of the task's
+                stamp(error, page.PHASES[page.PICKLING], self._words[page.BEGAN_NS])
                 kind, data = _without_the_unpicklable(*value) if is_chunk else (page.ERROR, pack_error(error))
+        self._words[page.PHASE] = page.WRITING
         if not buffers and len(data) <= THRESHOLD:
-            self._words[page.PHASE] = page.WRITING
             self._tell(sequence, kind, data)
             return
-        self._words[page.PHASE] = page.WRITING
         inline = len(data) <= THRESHOLD // 2
         try:
             place = self._results.put(buffers if inline else [data, *buffers])
@@ -262,13 +265,10 @@ class Worker:
             self._sock.send(frames.BELL)
 
 
-class _Error:
+class _Error(NamedTuple):
     """A task that raised: its exception, packed."""
 
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    data: bytes
 
 
 def _starred(function: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -282,6 +282,7 @@ def _without_the_unpicklable(values: list[Any], errors: dict[int, bytes]) -> tup
             pack(value)
         except BaseException as error:  # noqa: BLE001 told as the result of that item
             values[index] = None
+            stamp(error, page.PHASES[page.PICKLING], time.monotonic_ns())
             errors[index] = pack_error(error)
     try:
         parcel = pack((values, errors))
