@@ -42,8 +42,6 @@ class Host:
         task.add_done_callback(self._probes.discard)
 
     async def _bury(self, process: Process) -> None:
-        seen = await process.exit
+        await process.exit
         await self.processes.sweep(process)
-        if seen.id is not None:
-            self.ledger.ack(seen.id)
-        self.processes.forget(process)
+        self.processes.bury(process)

@@ -243,6 +243,13 @@ class Processes:
             process_.exit.set_result(Exit(packet["id"], packet["status"], packet["rusage"], packet["at"]))
         return True
 
+    def bury(self, process: Process) -> None:
+        """It has ended, been swept and told of, in this turn: acknowledge that, and forget it."""
+        seen = process.exit.result()
+        if seen.id is not None:
+            self.ledger.ack(seen.id)
+        self.forget(process)
+
     def forget(self, process: Process) -> None:
         """Its ending is told: nothing of it is kept any more."""
         self.unlisten(process)

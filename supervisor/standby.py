@@ -94,7 +94,9 @@ class Shelf:
             if process.spawn_id == spawn_id:
                 self._standbys[process] = False
                 process.note["failed"] = why
-                self._host.processes.signal_tree(process, signal.SIGKILL)  # one that is not born yet hears it with its hello
+                self._host.processes.signal_tree(
+                    process, signal.SIGKILL
+                )  # one that is not born yet hears it with its hello
 
     def close(self) -> None:
         """Put all of them down; they have nothing to lose."""
@@ -152,25 +154,19 @@ class Shelf:
         seen = process.exit.result()
         await self._host.processes.sweep(process)
         if seen.status is not None and process not in self._dismissed:
-            told = forensics.decode(seen.status)
             self._host.announce(
                 "standby.ended",
                 worker=self.spec.name,
                 spawn_id=process.spawn_id,
                 pid=process.pid,
-                how=str(told),
-                exit_kind=told.kind,
-                exit_code=told.code,
-                signal=told.signal,
-                result=str(told.result),
+                **forensics.fields(seen.status),
+                result=str(forensics.decode(seen.status).result),
                 why=process.note.get("failed"),
                 stack=forensics.stack(process),
             )
         if process.refused:
             self._host.processes.nursery.refuse(self.spec.template)
-        if seen.id is not None:
-            self._host.ledger.ack(seen.id)
-        self._host.processes.forget(process)
+        self._host.processes.bury(process)
         if process in self._dismissed:
             self._dismissed.discard(process)
             self.fill()  # it may have been one too many when it was dismissed, and missing now

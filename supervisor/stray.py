@@ -25,19 +25,14 @@ async def put_down_stray(host: Host, process: Process) -> None:
         await asyncio.wait([process.exit], timeout=0.1)
     seen = process.exit.result()
     await host.processes.sweep(process)
-    told = forensics.decode(seen.status) if seen.status is not None else None
+    ending = forensics.fields(seen.status)
     host.announce(
         "worker.ended",
         level="info",
         worker=process.note["worker"],
         spawn_id=process.spawn_id,
         pid=process.pid,
-        how=f"{told} (no longer in the config)",
-        exit_kind=told.kind if told else None,
-        exit_code=told.code if told else None,
-        signal=told.signal if told else None,
+        **{**ending, "how": f"{ending['how']} (no longer in the config)"},
         uptime_s=round(seen.at - process.note["spawned_at"], 3),
     )
-    if seen.id is not None:
-        host.ledger.ack(seen.id)
-    host.processes.forget(process)
+    host.processes.bury(process)
