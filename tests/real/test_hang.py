@@ -143,7 +143,7 @@ def test_nobody_hangs_because_the_supervisor_was_away(tmp_path: Path, how: str) 
         pid, supervisor = service.pid("beating"), service.supervisor
         if how == "stopped":
             service.freeze(supervisor)
-            time.sleep(2 * WITHIN)
+            time.sleep(2 * WITHIN)  # so long away, no less: nothing happens meanwhile that could be waited for
             service.thaw(supervisor)
         else:
             service.kill_supervisor()

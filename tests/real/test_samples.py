@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor import kernel
-from tests.real.template_world import World
+from tests.real.template_world import PATIENCE, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,9 @@ def test_the_hanger_falls_silent_and_its_stack_says_where(world: World, how: str
     life = world.ask(target="workers.hanger:main", args={"beats": 2, "every": 0.03, "how": how})
     while life.until("beat").fields["progress"] < 2:
         pass
+    deadline = time.monotonic() + PATIENCE
     while f"_{how}" not in life.stacks():
+        assert time.monotonic() < deadline, life.stacks()
         os.kill(life.pid, kernel.STACK_SIGNAL)
         time.sleep(0.001)  # the stack is written when the worker runs next: there is nothing to wait on
     os.kill(life.pid, signal.SIGKILL)

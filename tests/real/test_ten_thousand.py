@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from supervisor import kernel
-from tests.real.service import Service, is_alive, until
+from tests.real.service import PATIENCE, Service, is_alive, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,12 +55,19 @@ def footprint(pid: int) -> Footprint:
     links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
     now = kernel.stat(pid)
     assert now is not None
-    return Footprint(len(links), sum("memfd" in link for link in links), len(os.listdir(f"/proc/{pid}/task")), now.rss_bytes)
+    return Footprint(
+        len(links), sum("memfd" in link for link in links), len(os.listdir(f"/proc/{pid}/task")), now.rss_bytes
+    )
 
 
 def footprints(service: Service) -> dict[str, Footprint]:
     """Of everything that is not a worker, at a moment at which there is no worker."""
-    pids = {"anchor": service.anchor, "supervisor": service.supervisor, "pump": service.pump, "template": service.template()}
+    pids = {
+        "anchor": service.anchor,
+        "supervisor": service.supervisor,
+        "pump": service.pump,
+        "template": service.template(),
+    }
     return {role: footprint(pid) for role, pid in pids.items()}
 
 
@@ -69,7 +76,9 @@ def at_rest(service: Service) -> dict[str, Footprint]:
     service.ask("stop", workers=["mayfly"])
     until(lambda: len(service.children()) == 4, "only supervisor, pump, template and its embryo are left")
     before, now = None, footprints(service)
+    deadline = time.monotonic() + PATIENCE
     while [each[:3] for each in now.values()] != before:
+        assert time.monotonic() < deadline, f"still changing: {now}"
         before = [each[:3] for each in now.values()]
         time.sleep(0.2)  # it is a silence that is waited for
         now = footprints(service)
