@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from supervisor.pool import Pool
+from tests.real import pool_world
 from tests.real.control_world import Client, Host
 from tests.real.template_acts import MODULES
 from tests.real.template_world import World
@@ -58,3 +60,25 @@ def connect(host: Host) -> Iterator[Callable[[], Client]]:
     yield one
     for client in made:
         client.close()
+
+
+@pytest.fixture
+def hire() -> Iterator[Callable[..., Pool]]:
+    """Makes pools; afterwards they are gone, and every thread of theirs (processes and descriptors: tests/conftest.py)."""
+    before = pool_world.threads()
+    made: list[Pool] = []
+
+    def one(workers: int = 2, **options: object) -> Pool:
+        made.append(Pool(workers, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield one
+    for pool in made:
+        pool.terminate()
+    assert not pool_world.threads() - before
+
+
+@pytest.fixture
+def pool(hire: Callable[..., Pool]) -> Pool:
+    """One of two workers."""
+    return hire()

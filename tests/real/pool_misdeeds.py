@@ -1,0 +1,203 @@
+"""What workers of a pool should not do, and are made to do in these tests: hang, leak, garble, and hold on to things."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import resource
+import signal
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from supervisor.pool import worker
+from tests.real.pool_tasks import ENDS, FOREVER, kill, note, noted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_holding_the_gil = ctypes.PyDLL(None)
+
+
+# -- what hangs -------------------------------------------------------------------------------------------------------
+
+
+def spin() -> None:
+    """A loop in Python."""
+    while True:
+        pass
+
+
+def hang_in_c() -> None:
+    """A call that holds the GIL and does not return: no Python runs in this process again."""
+    _holding_the_gil.sleep(FOREVER)
+
+
+def hang_deaf_to_term() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    spin()
+
+
+def stop() -> str:
+    """Stopped by a signal; goes on if somebody continues it."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return "continued"
+
+
+def spin_softly(path: str) -> str:
+    """Hangs until it is told that time is up, and cleans up."""
+    try:
+        spin()
+    except worker.SoftTimeout:
+        note(path)
+        return "cleaned up"
+    return "never"
+
+
+def leak(step: int) -> None:
+    """Memory, so many bytes at a time, until something happens."""
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(1) * step))
+        time.sleep(0.001)
+
+
+def hold(size: int, seen: list[bytearray] = []) -> int:  # noqa: B006 what one task leaves behind is the point
+    """So many bytes more, for the rest of this worker's life."""
+    seen.append(bytearray(os.urandom(1) * size))
+    return os.getpid()
+
+
+# -- what a worker should not do --------------------------------------------------------------------------------------
+
+
+def close_everything() -> str:
+    os.closerange(3, 1 << 16)
+    return "closed"
+
+
+def write_garbage(data: bytes, *, then: str = "") -> str:
+    """On its socket to the parent."""
+    os.write(worker.CHANNEL, data)
+    if then:
+        ENDS[then]()
+    return "written"
+
+
+def its_page() -> Any:
+    """The mapping this worker shares with its parent."""
+
+    return next(one for one in gc.get_objects() if type(one).__name__ == "Worker")._page
+
+
+def scribble_words(word: int, value: int) -> str:
+    """Over one word of the page."""
+    its_page().words[word] = value
+    return "scribbled"
+
+
+def scribble_over_the_page() -> str:
+    page = its_page()
+    page._view[:] = os.urandom(len(page._view))
+    return "scribbled"
+
+
+def leave_a_grandchild(*, how: str = "") -> int:
+    """A process that holds everything we have, our socket included, for ever; then perhaps the end of us."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(FOREVER)
+        os._exit(0)
+    if how:
+        ENDS[how]()
+    return child
+
+
+def fork_and_both_return() -> int:
+    """The child comes back from the task as well as the parent."""
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return parent
+
+
+def exhaust_descriptors() -> int:
+    """Opens all there are and leaves them open; how many."""
+    count = 0
+    with contextlib.suppress(OSError):
+        while True:
+            os.open(os.devnull, os.O_RDONLY)
+            count += 1
+    return count
+
+
+def limited(resource_name: str, limit: int) -> None:
+
+    which = getattr(resource, resource_name)
+    resource.setrlimit(which, (limit, resource.getrlimit(which)[1]))
+
+
+def few_descriptors() -> None:
+    """An initializer: a limit that can be reached."""
+    limited("RLIMIT_NOFILE", 128)
+
+
+def die_while_writing(size: int) -> np.ndarray[Any, Any]:
+    """A result of so many bytes, and a thread that kills us when a part of it is written."""
+    import numpy as np  # noqa: PLC0415
+
+    threading.Thread(target=_kill_half_way, args=(size,), daemon=True).start()
+    return np.ones(size // 8)
+
+
+def _kill_half_way(size: int) -> None:
+    while True:
+        for fd in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if "memfd" in os.readlink(f"/proc/self/fd/{fd}") and os.fstat(int(fd)).st_size >= size:
+                    kill()
+
+
+def many(size: int) -> np.ndarray[Any, Any]:
+    """An array of so many bytes."""
+    import numpy as np  # noqa: PLC0415
+
+    return np.ones(size // 8)
+
+
+# -- initializers -----------------------------------------------------------------------------------------------------
+
+
+def noted_failure(path: str, how: str) -> None:
+    note(path)
+    ENDS[how]()
+
+
+def fail_at_first(path: str, times: int, how: str) -> None:
+    note(path)
+    if len(noted(path)) <= times:
+        ENDS[how]()
+
+
+def hang_at_first(path: str) -> None:
+    note(path)
+    if len(noted(path)) == 1:
+        spin()
+
+
+def dot(size: int) -> float:
+    """A product of two matrices, by whatever BLAS there is."""
+    import numpy as np  # noqa: PLC0415
+
+    matrix = np.ones((size, size))
+    return float((matrix @ matrix)[0, 0])
+
+
+def stdin_of_a_grandchild() -> bytes:
+
+    return subprocess.run(["cat"], check=True, stdout=subprocess.PIPE).stdout
