@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     _Practise = Callable[[], None]
 
 CHANNEL = 3
-_AFTER = 0.005  # seconds until the next embryo is forked
+_AFTER = 0.04  # seconds until the next embryo is forked: a program is at its own start for 20 ms
 _CLOSED_OR_DEAD = 0.2  # seconds: a dying anchor closes its descriptors a moment before it is gone
 
 
