@@ -408,6 +408,12 @@ class Dispatcher:
         """A worker was reaped."""
         self.crew.ended(number, ending)
 
+    def stopped(self, number: int, pid: int) -> None:
+        """A worker was stopped by a signal, or a process it has started."""
+        remote = self.crew.remotes.get(number)
+        if remote is not None and remote.pid == pid:
+            self.watch_over.stopped(remote)
+
     def lost(self) -> None:
         """The root is dead, and with it every worker."""
         for number in list(self.crew.remotes):

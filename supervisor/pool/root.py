@@ -12,6 +12,7 @@ Rules:
 - The parent is watched by a pidfd besides the channel: a child it has forked may hold the channel's other end for ever.
 - Not PR_SET_PDEATHSIG: it fires when the thread that started us ends, and any thread may have.
 - A stopped template or embryo is killed: it would keep what it was asked to itself, and another one is made at once.
+  That a worker is stopped the parent is told, who knows what it is worth.
 """
 
 from __future__ import annotations
@@ -202,8 +203,11 @@ class Root:
                 return seen.si_pid
             with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PID, seen.si_pid, os.WSTOPPED | os.WNOHANG)
-            if self._number_of(seen.si_pid) == 0:  # a template or an embryo
+            number = self._number_of(seen.si_pid)
+            if number == 0:  # a template or an embryo
                 os.kill(seen.si_pid, signal.SIGKILL)
+            elif number is not None and seen.si_code == os.CLD_STOPPED:  # not one that a debugger holds
+                self._say(op="stopped", number=number, pid=seen.si_pid)
 
     def _number_of(self, pid: int) -> int | None:
         """Which worker it is, or is of; 0: none, it is ours. None: it is another pool's, or nobody's."""

@@ -42,6 +42,9 @@ class Listener(Protocol):
     def ended(self, number: int, ending: Ending) -> None:
         """It was reaped."""
 
+    def stopped(self, number: int, pid: int) -> None:
+        """A signal (SIGSTOP, SIGTSTP) has stopped a worker, or a process it has started."""
+
     def lost(self) -> None:
         """The root is gone, and every worker with it. `spawn` starts anew."""
 
@@ -143,6 +146,8 @@ class Trunk:
             match packet["op"]:
                 case "exit":
                     self._crown.exited(packet)
+                case "stopped":
+                    self._listener.stopped(packet["number"], packet["pid"])
                 case "gone" if self.template is not None and packet["number"] == self.template.number:
                     self._template_ended(self.template, packet["why"])
 

@@ -1,4 +1,4 @@
-"""Time and memory limits of tasks: looks at a worker only while it has a task with a limit."""
+"""Time and memory limits of tasks, and workers that were stopped: looks at one only while there is reason to."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MEMORY_EVERY = 0.05  # seconds between two looks at a worker's memory
 BEGINS = 0.005  # seconds after which a task that was not begun is looked for again
+STOPPED = 1.0  # seconds a worker may be stopped by a signal
 STACKS = 0.03  # seconds a worker has to write its stacks down before it is killed
 
 
@@ -31,6 +32,15 @@ class Watch:
         if remote not in self._watched:
             self._watched.add(remote)
             self._look(remote)
+
+    def stopped(self, remote: Remote) -> None:
+        """A signal has stopped it: whoever did that has STOPPED seconds to continue it."""
+        self._dispatcher.loop.at(time.monotonic() + STOPPED, lambda: self._is_it_still(remote))
+
+    def _is_it_still(self, remote: Remote) -> None:
+        now = kernel.stat(remote.pid) if remote.number in self._dispatcher.crew.remotes else None
+        if now is not None and now.state == "T":
+            self._dispatcher.crew.put_down(remote, f"stopped by a signal, and not continued within {STOPPED:g} s")
 
     def _look(self, remote: Remote) -> None:
         if remote.doom or remote.is_idle or remote.number not in self._dispatcher.crew.remotes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
-import ctypes
 import gc
+import itertools
 import os
 import resource
 import signal
@@ -14,12 +15,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from supervisor.pool import worker
-from tests.real.pool_tasks import ENDS, FOREVER, kill, note, noted
+from tests.real.pool_tasks import ENDS, FOREVER, kill, note, noted, wait_for
 
 if TYPE_CHECKING:
     import numpy as np
-
-_holding_the_gil = ctypes.PyDLL(None)
 
 
 # -- what hangs -------------------------------------------------------------------------------------------------------
@@ -32,8 +31,8 @@ def spin() -> None:
 
 
 def hang_in_c() -> None:
-    """A call that holds the GIL and does not return: no Python runs in this process again."""
-    _holding_the_gil.sleep(FOREVER)
+    """A loop in C that holds the GIL: no Python runs in this process again, no handler of a signal either."""
+    collections.deque(itertools.repeat(None), maxlen=0)
 
 
 def hang_deaf_to_term() -> None:
@@ -201,3 +200,34 @@ def dot(size: int) -> float:
 def stdin_of_a_grandchild() -> bytes:
 
     return subprocess.run(["cat"], check=True, stdout=subprocess.PIPE).stdout
+
+
+def spin_if(pair: tuple[int, int]) -> int:
+    number, bad = pair
+    if number == bad:
+        spin()
+    return 2 * number
+
+
+def stop_noted(path: str) -> int:
+    note(path)
+    stop()
+    return os.getpid()
+
+
+def log(path: str, word: str) -> None:
+    with open(path, "a") as file:
+        file.write(f"{word}\n")
+
+
+def leak_logged(path: str, gate: str) -> None:
+    wait_for(gate)
+    log(path, "leak")
+    leak(8 << 20)
+
+
+def logged_nap(path: str, seconds: float) -> float:
+    log(path, "nap")
+    time.sleep(seconds)
+    log(path, "woke")
+    return seconds
