@@ -158,7 +158,7 @@ def _bars(figure: Bars, *, colour: bool) -> Iterator[str]:
     from supervisor.demo.plot import number, shares  # noqa: PLC0415
 
     yield f"{figure.title}, {figure.unit}{' (logarithmic)' if figure.log else ''}:"
-    width = max(len(bar.label) for bar in figure.bars)
+    width = max((len(bar.label) for bar in figure.bars), default=0)
     for bar, share in zip(figure.bars, shares([bar.value for bar in figure.bars], log=figure.log), strict=True):
         drawn = paint("█" * max(1, round(share * BAR)), SIDES[bar.side], on=colour)
         yield f"{bar.label:>{width}}  {drawn} {number(bar.value)}"

@@ -44,9 +44,10 @@ def allowed() -> tuple[int, ...]:
 
 def facts() -> dict[str, str]:
     """For the head of the page."""
+    quota = _quota()
     return {
         "processor": _model(),
-        "cpus": f"{len(allowed())} of {os.cpu_count()}",
+        "cpus": f"{len(allowed())} of {os.cpu_count()}" + ("" if quota is None else f", with a quota of {quota:g}"),
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}, {gil()}",
@@ -57,6 +58,18 @@ def gil() -> str:
     """Whether threads take turns in this interpreter."""
     enabled = getattr(sys, "_is_gil_enabled", None)  # from 3.13 on
     return "with a GIL" if enabled is None or enabled() else "free-threaded"
+
+
+def _quota() -> float | None:
+    """How many CPUs' time a container is given, None if nobody says; more workers than that are no faster."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            own = next((line[3:].strip() for line in file if line.startswith("0::")), "/")
+        with open(f"/sys/fs/cgroup{own.rstrip('/')}/cpu.max", encoding="ascii") as file:
+            most, period = file.read().split()
+    except OSError:
+        return None
+    return None if most == "max" else int(most) / int(period)
 
 
 def _model() -> str:

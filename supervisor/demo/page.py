@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING, assert_never
 
@@ -29,7 +30,9 @@ p { margin: .4rem 0 } .faint, figcaption { color: var(--faint); font-size: .9rem
 .yes { color: var(--yes) } .no { color: var(--no) } .nothere { color: var(--nothere) }
 header.claim { display: flex; justify-content: space-between; gap: 1rem; align-items: baseline; flex-wrap: wrap }
 table { border-collapse: collapse; font-size: .92rem; width: 100% } th, td { text-align: left; padding: .25rem .8rem .25rem 0;
-  border-bottom: 1px solid var(--rule); vertical-align: top } td { overflow-wrap: anywhere } th { font-weight: 600 }
+  border-bottom: 1px solid var(--rule); vertical-align: top }
+td { overflow-wrap: break-word } td:first-child { white-space: nowrap }
+.contents td:first-child { white-space: normal; width: 24% } th { font-weight: 600 }
 pre { background: var(--box); padding: .6rem .8rem; overflow-x: auto; margin: 0; font-size: .9rem }
 svg { width: 100%; height: auto; font: 13px system-ui, sans-serif } svg text { fill: var(--ink) }
 svg .grid { stroke: var(--rule) } svg .axis { fill: var(--faint); font-size: 12px } polyline { fill: none; stroke-width: 2.2 }
@@ -85,10 +88,10 @@ def _badge(result: Result) -> str:
 def _contents(report: Report) -> str:
     rows = "\n".join(
         f'<tr><td><a href="#{result.name}">{escape(result.claim.title)}</a></td><td>{_badge(result)}</td>'
-        f"<td>{escape(result.outcome.why.splitlines()[0])}</td></tr>"
+        f"<td>{_sentence(result.outcome.why.splitlines()[0])}</td></tr>"
         for result in report.experiments
     )
-    return f"<table><thead><tr><th>Claim</th><th></th><th>Seen</th></tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table class='contents'><thead><tr><th>Claim</th><th></th><th>Seen</th></tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _section(result: Result) -> str:
@@ -96,10 +99,19 @@ def _section(result: Result) -> str:
     copy = f" To copy: <code>{escape(claim.copy)}</code>." if claim.copy else ""
     return f"""<section id="{result.name}"><header class="claim"><h2>{escape(claim.title)}</h2>{_badge(result)}</header>
 <blockquote>“{escape(claim.sentence)}”</blockquote>
-<p>{escape(claim.done)}</p>
-<p><strong>{escape(result.outcome.why)}.</strong></p>
+<p>{_marked(claim.done)}</p>
+<p><strong>{_sentence(result.outcome.why)}.</strong></p>
 {"".join(_figure(figure) for figure in result.figures)}
 <p class="faint">{result.took_s:.1f} s. To read: <code>{catalogue.source(result.name)}</code>.{copy}</p></section>"""
+
+
+def _sentence(text: str) -> str:
+    return escape(text[:1].upper() + text[1:])
+
+
+def _marked(text: str) -> str:
+    """What stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _figure(figure: Figure) -> str:

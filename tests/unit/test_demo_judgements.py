@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from supervisor.demo import catalogue
+from supervisor.cli.demo import text
+from supervisor.cli.paint import width
+from supervisor.demo import catalogue, machine
 from supervisor.demo.experiments import (
     classes,
     creation,
@@ -24,7 +26,8 @@ from supervisor.demo.experiments import (
     responsiveness,
     simultaneous,
 )
-from supervisor.demo.frame import Held
+from supervisor.demo.frame import Held, Report, Result
+from supervisor.demo.page import page
 from supervisor.demo.work import Spent
 
 YES, NO, NOT_HERE = Held.YES, Held.NO, Held.NOT_HERE
@@ -119,6 +122,8 @@ WORLDS: dict[str, list[tuple[Any, Held]]] = {
     "resources": [
         (resources.Seen(2, Spent(1, 0.5, 0.5), Spent(1, 0.98, 0.01)), YES),
         (resources.Seen(2, Spent(1, 0.5, 0.5), Spent(1, 0.5, 0.5)), NO),
+        (resources.Seen(2, Spent(1, 0.4, 0.0), Spent(1, 0.4, 0.0)), NOT_HERE),
+        (resources.Seen(2, Spent(1, 0.99, 0.0), Spent(1, 0.99, 0.0)), YES),
         (resources.Seen(1, Spent(1, 1.0, 0.0), Spent(1, 1.0, 0.0)), NOT_HERE),
     ],
     "responsiveness": [
@@ -201,10 +206,19 @@ def test_a_claim_is_judged_by_what_was_seen(name: str, seen: Any, held: Held) ->
 
 @pytest.mark.parametrize(("name", "seen", "held"), CASES)
 def test_every_world_can_be_explained_and_drawn(name: str, seen: Any, held: Held) -> None:
-    """Also one without any result: there is a sentence, and no figure fails on what is missing."""
+    """Also one without any result (one core, nothing came back): there is a sentence, and no page fails on what is missing."""
     experiment = catalogue.load(name)
-    assert experiment.judge(seen).why
-    assert isinstance(experiment.show(seen), tuple)
+    outcome, figures = experiment.judge(seen), experiment.show(seen)
+    assert outcome.held is held
+    assert outcome.why
+    result = Result(name=name, claim=experiment.CLAIM, outcome=outcome, figures=figures)
+    report = Report(version="1", at="", quick=False, took_s=1, machine=machine.facts(), experiments=(result,))
+    assert claim_of(page(report)) == experiment.CLAIM.title
+    assert all(width(line) <= 80 for line in text(report, columns=80, colour=False))
+
+
+def claim_of(made: str) -> str:
+    return made.split("<h2>", 1)[1].split("</h2>", 1)[0]
 
 
 @pytest.mark.parametrize("name", catalogue.NAMES)

@@ -12,7 +12,7 @@ import pytest
 
 from supervisor.cli.demo import text
 from supervisor.cli.paint import width
-from supervisor.demo import catalogue, director, plot, stage
+from supervisor.demo import catalogue, director, machine, plot, stage, work
 from supervisor.demo.frame import (
     Bar,
     Bars,
@@ -183,3 +183,18 @@ def test_a_quick_run_does_less_but_never_too_little_for_a_median() -> None:
     assert Pace((0,), quick=True).seconds(1.0) == 0.2
     assert Pace((0,), quick=True).times(5) == 3
     assert Pace((0,)).times(5) == 5
+
+
+def test_cpus_are_listed_as_people_write_them() -> None:
+    """Ranges where there are any."""
+    assert machine.listed(frozenset({0, 1, 2, 3, 6})) == "0-3,6"
+    assert machine.listed(frozenset({5})) == "5"
+    assert machine.listed(frozenset()) == ""
+
+
+def test_the_time_of_cores_is_ours_nobodys_or_somebody_elses() -> None:
+    """Shares of what went by between two looks; two looks in one tick see nothing idle."""
+    assert machine.Cores(300, 90).idle_since(machine.Cores(100, 40)) == 0.25
+    assert machine.Cores(100, 40).idle_since(machine.Cores(100, 40)) == 0.0
+    assert round(work.Spent(1.0, 0.5, 0.2).others, 9) == 0.3
+    assert work.Spent(1.0, 0.9, 0.2).others == 0.0

@@ -86,7 +86,9 @@ def judge(seen: Seen) -> Outcome:
 
 
 def show(seen: Seen) -> tuple[Figure, ...]:
-    """Where they were put, and where they ran."""
+    """Where they were put, and where they ran; nothing where there are no two CPUs."""
+    if not seen.workers:
+        return ()
     rows = tuple(
         (what, str(each.put), machine.listed(each.ran_on))
         for what, stays in (("worker", seen.workers), ("thread", seen.threads))

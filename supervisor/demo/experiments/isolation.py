@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from supervisor.demo.work import wake
 from supervisor.pool import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
 NEIGHBOURS = 3
@@ -46,7 +48,10 @@ class Ticks(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """How the threads' process ended, what the lost task raised, and the neighbours without and with the fault."""
+    """How the threads' process ended, what the lost task raised, and the neighbours with the fault.
+
+    before: all four workers, when there was no fault. after: what ten harmless tasks came to.
+    """
 
     threads_code: int
     error: str
@@ -82,17 +87,17 @@ def measure(pace: Pace) -> Seen:
     seconds = pace.seconds(1.5) + 0.4
     with Pool(max_workers=NEIGHBOURS + 1, preload=[__name__]) as pool:
         wake(pool, NEIGHBOURS + 1)
-        before = tuple(pool.map(count_milliseconds, [seconds] * NEIGHBOURS))
+        before = tuple(_finished([pool.submit(count_milliseconds, seconds) for _ in range(NEIGHBOURS + 1)]))
         neighbours = [pool.submit(count_milliseconds, seconds) for _ in range(NEIGHBOURS)]
         lost = pool.options(retries=0).submit(crash)
         error = lost.exception(timeout=20)
-        during = tuple(ticks for future in neighbours if (ticks := _ticks(future)) is not None)
+        during = tuple(_finished(neighbours))
         after = sum(pool.map(double, range(10)))
     return Seen(died.returncode, "" if error is None else f"{type(error).__name__}: {error}", before, during, after)
 
 
-def _ticks(future: Future[Ticks]) -> Ticks | None:
-    return None if future.exception(timeout=20) else future.result()
+def _finished(futures: Sequence[Future[Ticks]]) -> list[Ticks]:
+    return [future.result() for future in futures if future.exception(timeout=20) is None]
 
 
 def judge(seen: Seen) -> Outcome:
@@ -101,17 +106,21 @@ def judge(seen: Seen) -> Outcome:
         return answer(False, f"the process of the thread ended with exit code {seen.threads_code}: it did not crash")
     if not seen.error:
         return answer(False, "the task that read address 0 returned as if nothing had happened")
+    # A neighbour that died of it would have been tried again, in another process.
     same = {ticks.pid for ticks in seen.during} <= {ticks.pid for ticks in seen.before}
     gap = max((ticks.gap_s for ticks in seen.during), default=float("inf"))
     whole = len(seen.during) == NEIGHBOURS and same and seen.after == sum(range(10)) * 2
     if gap > NOTICED and max(ticks.gap_s for ticks in seen.before) > NOTICED / 2:
         return not_here("the machine is too busy: a worker's longest gap is as long without any fault")
-    felt = f"their longest gap was {gap * 1e3:.1f} ms" if seen.during else "none of them came to an end"
+    rate = statistics.mean(ticks.looks for ticks in seen.during or seen.before) / statistics.mean(
+        ticks.looks for ticks in seen.before
+    )
+    felt = f"at {rate:.0%} of their speed, with {gap * 1e3:.1f} ms the longest gap" if seen.during else "if any"
     return answer(
         whole and gap <= NOTICED,
         f"the thread ended its whole process ({signal.Signals(-seen.threads_code).name}); the worker cost one task, "
         f"{len(seen.during)} of {NEIGHBOURS} neighbours finished theirs in {'the same' if same else 'other'} processes, "
-        f"and {felt}",
+        f"{felt}",
     )
 
 

@@ -87,7 +87,9 @@ def judge(seen: Seen) -> Outcome:
 
 
 def show(seen: Seen) -> tuple[Figure, ...]:
-    """Throughput and places of every replica."""
+    """Throughput and places of every replica; nothing where they had no two CPUs."""
+    if not seen.stays:
+        return ()
     each = [(form, at, stay) for form, stays in seen.stays.items() for at, stay in enumerate(stays)]
     bars = tuple(Bar(label=f"{form} {at}", value=round(stay.rate, 2), side="processes") for form, at, stay in each)
     rows = tuple(

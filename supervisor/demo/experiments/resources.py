@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from supervisor.demo import work
 from supervisor.demo.frame import Bar, Bars, Claim, Figure, Outcome, Pace, answer, not_here
-from supervisor.demo.work import Spent, spend, wake
+from supervisor.demo.work import BUSY, Spent, spend, wake
 from supervisor.pool import Pool
 
 IDLE_AT_MOST = 0.25  # of the cores' time while workers work: more is not "all available cores"
@@ -48,6 +48,10 @@ def judge(seen: Seen) -> Outcome:
     if seen.cores == 1:
         return not_here("there is one core, and one thread keeps it busy")
     others = seen.workers.others
+    if max(seen.threads.idle, seen.workers.idle) <= IDLE_AT_MOST and seen.threads.others >= BUSY:
+        return not_here(
+            f"other programs took {seen.threads.others:.0%} of the cores' time: none was idle beside threads either"
+        )
     return answer(
         seen.workers.idle <= IDLE_AT_MOST,
         f"cores were idle for {seen.threads.idle:.0%} of the time with {seen.cores} threads, for {seen.workers.idle:.0%} with "
