@@ -13,6 +13,8 @@ import contextlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bench.pools import tasks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -28,6 +30,7 @@ class Adapter:
     cuts = False  # map() makes chunks of its own accord
     submits = True
     shares = False  # there is a way to give an array once for all
+    edges: Callable[[Any], float] = staticmethod(tasks.edges)  # of what `share` gave
 
     @classmethod
     def load(cls) -> None:
@@ -132,6 +135,7 @@ class Ninelives(Futures):
 
     cuts = True
     shares = True
+    edges = staticmethod(tasks.edges_of_shared)
 
     @classmethod
     def load(cls) -> None:

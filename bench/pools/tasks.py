@@ -35,6 +35,11 @@ def edges(array: Any) -> float:
     return float(array[0] + array[-1])
 
 
+def edges_of_shared(handle: Any) -> float:
+    """The same, of what a handle stands for."""
+    return edges(handle.get())
+
+
 def total(array: Any) -> float:
     """Every number is read."""
     return float(array.sum())

@@ -63,6 +63,6 @@ def shared(bench: Bench) -> Values:
     for megabytes in (1, 256):
         array = pool.share(fresh(megabytes * 1_000_000 // 8))
         key = f"pool-shared-{megabytes}"
-        found[key] = calls(lambda array=array: pool.submit(tasks.edges, array)(WITHIN), most=100, warm=10)  # type: ignore[misc]
+        found[key] = calls(lambda array=array: pool.submit(pool.edges, array)(WITHIN), most=100, warm=10)  # type: ignore[misc]
         bench.notes[key] = "" if pool.shares else "sent with every call"
     return found
