@@ -36,8 +36,8 @@ IDLE, UNPICKLING, RUNNING, PICKLING, WRITING, STARTING = range(6)
 PHASES = ("between two tasks", "unpickle arguments", "run", "pickle result", "write", "initializer")
 
 # What a record is.
-FILLER, VALUE, PLACED, ERROR, SKIPPED, FREED, KEPT, UP, INITIALIZER = range(9)
-_KINDS = 9
+FILLER, VALUE, PLACED, ERROR, SKIPPED, FREED, KEPT, UP, INITIALIZER, TRIMMED = range(10)
+_KINDS = 10
 
 
 class Broken(Exception):

@@ -95,6 +95,8 @@ class Results:
             elif kind in (page.FREED, page.KEPT):
                 number = int.from_bytes(payload, "little")
                 self._dispatcher.lending.take_back(number, remote.number, kept=kind == page.KEPT)
+            elif kind == page.TRIMMED:
+                remote.shelf.forget(int.from_bytes(payload, "little"))
             elif kind == page.UP:
                 self._dispatcher.crew.up(remote)
             elif kind == page.INITIALIZER:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from supervisor.pool import frames, page
 from supervisor.pool.arena import Place, Shelf, Store
 from supervisor.pool.errors import stamp
+from supervisor.pool.mainmodule import belong_to
 from supervisor.pool.parcel import THRESHOLD, pack, pack_error, unpack
 from supervisor.pool.share import forget, receive
 
@@ -90,8 +91,7 @@ class Worker:
                 for number in numbers:
                     self._arguments.forget(number)
             case (frames.RELEASED, numbers):
-                for number in numbers:
-                    self._results.release(number)
+                self._take_back(numbers)
             case (frames.GO_ON,):
                 pass  # one more than we waited for
             case (frames.SHARED, key):
@@ -100,7 +100,16 @@ class Worker:
                 forget(key)
             case (frames.WELCOME, main, initializer):
                 self._main = main
+                belong_to(main)
                 self._begin(initializer)
+
+    def _take_back(self, numbers: list[int]) -> None:
+        """Nobody looks at these results any more; of what is idle then not all is kept."""
+        for number in numbers:
+            self._results.release(number)
+        for number in self._results.trim():
+            self._told.discard(number)
+            self._tell(0, page.TRIMMED, _NUMBER.pack(number))
 
     def _begin(self, initializer: bytes | None) -> None:
         self._words[page.PHASE] = page.STARTING
@@ -109,7 +118,7 @@ class Worker:
                 function, arguments = self._load(initializer, None)
                 function(*arguments)
         except BaseException as error:  # noqa: BLE001 the parent tells whoever waits for this pool
-            self._tell(0, page.INITIALIZER, pack_error(error)[: page.LARGEST])
+            self._tell(0, page.INITIALIZER, pack_error(error, most=page.LARGEST))
             os._exit(1)
         self._words[page.PHASE] = page.IDLE
         self._tell(0, page.UP, b"")
