@@ -71,7 +71,7 @@ class Results:
         except (page.Broken, OSError):
             pass  # it died of that, or in the middle of a record
 
-    def take(self, remote: Remote, records: list[page.Record]) -> None:  # noqa: C901 a table
+    def take(self, remote: Remote, records: list[page.Record]) -> None:  # noqa: C901, PLR0912 a table
         """Each to its task. Raises page.Broken."""
         finish = self._dispatcher.finish
         for sequence, kind, payload in records:

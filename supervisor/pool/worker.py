@@ -10,14 +10,13 @@ Rules:
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import socket
 import struct
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from supervisor.pool import frames, page
+from supervisor.pool import chunks, frames, page
 from supervisor.pool.arena import Place, Shelf, Store
 from supervisor.pool.errors import stamp
 from supervisor.pool.mainmodule import belong_to
@@ -170,41 +169,13 @@ class Worker:
             else:
                 items = self._load(data, place)
                 words[page.PHASE] = page.RUNNING
-                value = self._each(called, items, shape, span or (0, len(items)))
+                value = chunks.run(words, called, items, shape, span or (0, len(items)))
         except BaseException as error:  # noqa: BLE001 it is the task's result
             stamp(error, page.PHASES[words[page.PHASE]], words[page.BEGAN_NS])
             words[page.PHASE] = page.PICKLING
             return _Error(pack_error(error))
         words[page.PHASE] = page.PICKLING
         return value
-
-    def _each(
-        self, function: Callable[..., Any], items: Sequence[Any], shape: int, span: tuple[int, int]
-    ) -> tuple[list[Any], dict[int, bytes]]:
-        words, item_word = self._words, page.ITEM
-        values: list[Any] = []
-        errors: dict[int, bytes] = {}
-        add = values.append
-        first, end = span
-        rest = enumerate(items if end - first == len(items) else items[first:end], first)
-        call = _starred(function) if shape & frames.STAR else function
-        call = self._timed(call) if shape & frames.TIMED else call
-        while True:
-            try:
-                for words[item_word], item in rest:
-                    add(call(item))
-                return values, errors  # noqa: TRY300 the loop is what may raise
-            except BaseException as error:  # noqa: BLE001 the item's result; the others have theirs
-                stamp(error, page.PHASES[page.RUNNING], words[page.BEGAN_NS])
-                errors[len(values)] = pack_error(error)
-                add(None)
-
-    def _timed(self, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def timed(item: Any) -> Any:
-            self._words[page.BEGAN_NS] = time.monotonic_ns()
-            return call(item)
-
-        return timed
 
     def _function(self, number: int) -> Callable[..., Any]:
         function = self._functions[number]
@@ -240,7 +211,7 @@ class Worker:
                 kind, (data, buffers) = page.VALUE, pack(value)
             except BaseException as error:  # noqa: BLE001 a result that cannot be pickled is an error of the task's
                 stamp(error, page.PHASES[page.PICKLING], self._words[page.BEGAN_NS])
-                kind, data = _without_the_unpicklable(*value) if is_chunk else (page.ERROR, pack_error(error))
+                kind, data = chunks.without_the_unpicklable(*value) if is_chunk else (page.ERROR, pack_error(error))
         self._words[page.PHASE] = page.WRITING
         if not buffers and len(data) <= THRESHOLD:
             self._tell(sequence, kind, data)
@@ -278,26 +249,6 @@ class _Error(NamedTuple):
     """A task that raised: its exception, packed."""
 
     data: bytes
-
-
-def _starred(function: Callable[..., Any]) -> Callable[[Any], Any]:
-    return lambda item: function(*item)
-
-
-def _without_the_unpicklable(values: list[Any], errors: dict[int, bytes]) -> tuple[int, bytes]:
-    """Of a chunk whose values cannot be pickled together only those are lost that cannot be pickled."""
-    for index, value in enumerate(values):
-        try:
-            pack(value)
-        except BaseException as error:  # noqa: BLE001 told as the result of that item
-            values[index] = None
-            stamp(error, page.PHASES[page.PICKLING], time.monotonic_ns())
-            errors[index] = pack_error(error)
-    try:
-        parcel = pack((values, errors))
-        return page.VALUE, parcel.data if not parcel.buffers else pickle.dumps((values, errors), 5)
-    except BaseException as error:  # noqa: BLE001 together they still cannot: nothing of it can be told
-        return page.ERROR, pack_error(error)
 
 
 def main() -> None:
