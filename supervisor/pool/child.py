@@ -56,7 +56,7 @@ class Child:
         self._decoder = wire.Decoder()
         own = {"spawn": f"pool#{self.number}", "name": f"pool {self.number}", "anchor": root.pid}
         packet = json.dumps({**own, "brand": kernel.brand(root.nonce, self.number)}).encode()
-        out, err = (fd if _is_open(fd) else null for fd in (1, 2))
+        out, err = (fd if is_stream(fd) else null for fd in (1, 2))
         return common + packet[1:], [out, err, beat_w, null, self.stack, self.channel.fileno()]
 
     def hear(self) -> list[wire.Message] | None:
@@ -133,10 +133,9 @@ def send(channel: socket.socket, data: bytes, fds: list[int]) -> None:
         raise
 
 
-def _is_open(fd: int) -> bool:
-    """Whether there is such a descriptor."""
+def is_stream(fd: int) -> bool:
+    """Whether this is an output of the program's: where it has closed its own, there may be a descriptor of ours."""
     try:
-        os.fstat(fd)
+        return os.get_inheritable(fd)
     except OSError:
         return False
-    return True

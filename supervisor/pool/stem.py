@@ -20,6 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from supervisor import boot, kernel
+from supervisor.pool.child import is_stream
 from supervisor.speech import describe
 from workers import wire
 
@@ -188,7 +189,7 @@ def _start(channel: int) -> int:
     argv = [sys.executable, *flags, "-S", "-s", "-P", boot.__file__, "supervisor.pool.root"]
     high = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF)
     try:
-        missing = (0, *(fd for fd in (1, 2) if not _is_open(fd)))
+        missing = (0, *(fd for fd in (1, 2) if not is_stream(fd)))
         to_null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in missing]
         actions = [(os.POSIX_SPAWN_DUP2, high, _CHANNEL), *to_null]
         # A session of its own: Ctrl-C in the terminal is the parent's. What the parent ignores would stay ignored.
@@ -198,14 +199,6 @@ def _start(channel: int) -> int:
         )
     finally:
         os.close(high)
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
 
 
 def _needs_site() -> bool:

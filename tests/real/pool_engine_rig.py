@@ -61,6 +61,9 @@ class Rig:
     def ended(self, number: int, ending: Ending) -> None:
         self.told.append(("ended", number, ending))
 
+    def stopped(self, number: int, pid: int) -> None:
+        self.told.append(("stopped", number, pid))
+
     def lost(self) -> None:
         self.told.append(("lost", 0))
 
@@ -90,6 +93,19 @@ class Rig:
                     return told[2] if len(told) > 2 else None
             self.turn()
         raise TimeoutError(f"{what} {number} was not told, but {self.told}")
+
+    def outcome(self, number: int) -> tuple[Any, ...]:
+        """The first that is told of it."""
+        self.wait_for(lambda: any(told[1] == number for told in self.told))
+        return next(told for told in self.told if told[1] == number)
+
+    def wait_for(self, look: Callable[[], bool]) -> None:
+        """Turn until it is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not look():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"never; told was {self.told}")
+            self.turn()
 
     def worker(self) -> tuple[int, int]:
         """One that is born: its number and pid."""
@@ -214,4 +230,7 @@ ACTS: dict[str, Callable[..., Any]] = {
     "exit": ended,
     "nested": nested,
     "kill": lambda number: os.kill(os.getpid(), number),
+    "look": lambda module, name: getattr(sys.modules[module], name),
+    "sleep": time.sleep,
+    "threads": lambda: len(os.listdir("/proc/self/task")),
 }
