@@ -100,11 +100,11 @@ def understood(name: str, said: bytes | None, log: str, longest: float) -> Resul
     """The result that was written, or why there is none."""
     experiment = catalogue.load(name)
     if said is None:
-        return failure(name, experiment, f"it was not over after {longest:g} s\n{log}".rstrip())
+        return failure(name, experiment, f"it was not over after {longest:g} s\n{log}")
     try:
         return msgspec.json.decode(said, type=Result)
     except msgspec.DecodeError:
-        return failure(name, experiment, f"its process ended without a result\n{log}".rstrip())
+        return failure(name, experiment, f"its process ended without a result\n{log}")
 
 
 def clear() -> None:

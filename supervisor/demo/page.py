@@ -96,11 +96,12 @@ def _contents(report: Report) -> str:
 
 def _section(result: Result) -> str:
     claim = result.claim
+    why, _, details = result.outcome.why.partition("\n")
     copy = f" To copy: <code>{escape(claim.copy)}</code>." if claim.copy else ""
     return f"""<section id="{result.name}"><header class="claim"><h2>{escape(claim.title)}</h2>{_badge(result)}</header>
 <blockquote>“{escape(claim.sentence)}”</blockquote>
 <p>{_marked(claim.done)}</p>
-<p><strong>{_sentence(result.outcome.why)}.</strong></p>
+<p><strong>{_sentence(why)}.</strong></p>{f"<pre>{escape(details)}</pre>" if details else ""}
 {"".join(_figure(figure) for figure in result.figures)}
 <p class="faint">{result.took_s:.1f} s. To read: <code>{catalogue.source(result.name)}</code>.{copy}</p></section>"""
 

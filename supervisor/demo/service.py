@@ -35,6 +35,8 @@ class Service:
     def __init__(self, config: str, *, instead: Mapping[str, str] | None = None) -> None:
         text = shipped(config).read_text(encoding="utf-8")
         for old, new in (instead or {}).items():
+            if old not in text:
+                raise ValueError(f"config/{config} does not say {old!r} any more")
             text = text.replace(old, new)
         self._folder = tempfile.mkdtemp(prefix="service-")
         self._config = os.path.join(self._folder, config)

@@ -59,7 +59,7 @@ def counted(workers: int, unlocked: int = 700) -> design.Seen:
 
 
 def fault(
-    *, code: int = -11, error: str = CRASHED, pids: tuple[int, ...] = (4, 5, 6), gap: float = 0.003, after: int = 90
+    *, code: int = -11, error: str = CRASHED, pids: tuple[int, ...] = (4, 5, 6), gap: float = 0.003, after: int = 45
 ) -> isolation.Seen:
     before = tuple(isolation.Ticks(pid, 900, 0.002) for pid in (4, 5, 6))
     during = tuple(isolation.Ticks(pid, 900, gap) for pid in pids)
