@@ -94,9 +94,7 @@ class Shelf:
             if process.spawn_id == spawn_id:
                 self._standbys[process] = False
                 process.note["failed"] = why
-                self._host.processes.signal_tree(
-                    process, signal.SIGKILL
-                )  # one that is not born yet hears it with its hello
+                self._put_down(process)
 
     def close(self) -> None:
         """Put all of them down; they have nothing to lose."""
@@ -109,7 +107,11 @@ class Shelf:
 
     def _dismiss(self, process: Process) -> None:
         self._dismissed.add(process)
-        self._host.processes.signal_tree(process, signal.SIGKILL)  # one that is not born yet hears it with its hello
+        self._put_down(process)
+
+    def _put_down(self, process: Process) -> None:
+        """One that is not born yet hears it with its hello."""
+        self._host.processes.signal_tree(process, signal.SIGKILL)
 
     async def closed(self) -> None:
         """Wait until none of them is left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -13,13 +14,17 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tests.real.elsewhere import STEADY, WORDS, Elsewhere, assert_told_once, parsed, select_nothing
-from tests.real.service import Service
+from tests.real.service import Service, is_alive
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 # -- death of the pump
+
+
+def is_dead(pid: int) -> bool:
+    return not is_alive(pid)
 
 
 def test_kill_9_of_the_pump_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -38,7 +43,9 @@ def test_kill_9_of_the_pump_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with Elsewhere(tmp_path, config, out) as service:
         service.wait_for("worker.ended", count=10)
         for _ in range(9):  # a pump that dies young is given more and more time, so more would take long
-            service.kill(service.pump)
+            pump = service.pump
+            service.kill(pump)
+            service.until(functools.partial(is_dead, pump), "it is dead: the next to be killed is another")
             select_nothing(chance.random() * 0.3)
     os.close(out)
     lines = parsed(path.read_bytes())
@@ -86,7 +93,9 @@ def test_a_frozen_pump_is_replaced(tmp_path: Path) -> None:
         service.kill(frozen, number=signal.SIGSTOP)
         pid = service.pid("steady")
         service.kill(pid)
-        service.until(lambda: service.worker("steady")["pid"] not in (pid, None), "a new life, though no event can be told")
+        service.until(
+            lambda: service.worker("steady")["pid"] not in (pid, None), "a new life, though no event can be told"
+        )
         assert service.wait_for("pump.ended", since=since)["signal"] == "SIGKILL"
         assert time.monotonic() - began < 8.0
         assert service.wait_for("worker.ended", since=since)["last_lines"]
@@ -129,7 +138,9 @@ def test_every_form_of_output(tmp_path: Path) -> None:
         service.wait_for("worker.output", worker="captured", stream="stderr", msg="after")
         service.wait_for("worker.output", worker="captured", part=3)
         service.wait_for("inherited")
-        service.until(lambda: os.path.exists(tmp_path / "raw") and os.path.getsize(tmp_path / "raw") >= len(out + err), "filed")
+        service.until(
+            lambda: os.path.exists(tmp_path / "raw") and os.path.getsize(tmp_path / "raw") >= len(out + err), "filed"
+        )
         ended = service.wait_for("worker.ended", worker="failing")
     said = service.seen("worker.output", worker="captured", stream="stdout")
     assert (said[0]["msg"], said[0]["level"]) == ("plain", "info")
@@ -156,7 +167,9 @@ def test_logs_and_events_on_the_command_line(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "supervisor.cli.main"]
 
         def ninelives(*words: str) -> list[dict[str, Any]]:
-            done = subprocess.run([*command, *words], env=service.env, capture_output=True, text=True, check=True, timeout=20)
+            done = subprocess.run(
+                [*command, *words], env=service.env, capture_output=True, text=True, check=True, timeout=20
+            )
             return [json.loads(line) for line in done.stdout.splitlines()]
 
         service.wait_for("worker.ended", worker="failing")
