@@ -91,11 +91,10 @@ def _serve(channel: socket.socket, anchor: int, options: Options, practise: _Pra
     while True:
         threads = len(os.listdir("/proc/self/task"))
         if threads == 1:
-            embryo = _conceive(channel, options, practise)
-            if late:
+            closed = _outlive(_conceive(channel, options, practise), channel, anchor)
+            if late and not is_dead(channel.fileno(), 0):  # nobody waits any more
                 practise = _rehearsed(options.name)
                 late = False
-            closed = _outlive(embryo, channel, anchor)
         else:
             closed = refuse_all(channel, anchor, f"{threads} threads in the template")
         if closed:

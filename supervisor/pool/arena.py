@@ -16,8 +16,8 @@ Rules:
 from __future__ import annotations
 
 import os
-import threading
 import time
+from _thread import allocate_lock  # not threading: a millisecond of every cold start
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,7 +57,7 @@ class Store:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._used: dict[int, Segment] = {}
         self._idle: dict[int, Segment] = {}  # in the order they became so
         self._numbers = count(1)

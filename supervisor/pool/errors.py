@@ -16,7 +16,6 @@ import os
 import pickle
 import struct
 import time
-import traceback
 from binascii import crc32
 from typing import Any
 
@@ -221,6 +220,10 @@ def _end_of_causes(error: BaseException) -> BaseException:
 
 def _text(error: BaseException, *, whole: bool) -> str:
     """Its traceback as Python prints it, without our own frames; of a long one the beginning and the end."""
+    try:
+        import traceback  # noqa: PLC0415 3 ms of every cold start
+    except Exception:  # noqa: BLE001 a task may have used up all descriptors
+        return f"{_name(error)}: {_words(error)}\n"
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next

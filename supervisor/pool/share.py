@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 import weakref
+from _thread import RLock  # not threading: a millisecond of every cold start
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 KEPT = 8  # shared objects a process keeps unpacked; an older one is unpacked again when it is asked for
 _NUMBER = struct.Struct("<Q")
 
-_lock = threading.RLock()  # unpacking one may ask for another
+_lock = RLock()  # unpacking one may ask for another
 _handles: weakref.WeakValueDictionary[int, Shared[Any]] = weakref.WeakValueDictionary()
 _received: dict[int, Shared[Any]] = {}
 _unpacked: dict[int, Any] = {}  # the one asked for last is the last
