@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from supervisor.pool.dispatcher import Dispatcher
     from supervisor.pool.remote import Remote
 
-RETURNS = 5  # deaths a task may be near to with nobody to blame, before it is blamed itself
+RETURNS = 5  # deaths of fresh workers a task may be first in line at with nobody to blame, before it is blamed itself
 STACK = 8192  # bytes of a worker's stacks that are kept
+_OURS = ("retired", "cancelled")  # dooms that nothing in the worker has brought about
 
 
 class Aftermath:
@@ -37,7 +38,7 @@ class Aftermath:
     def of(self, remote: Remote, ending: Ending | str | None) -> None:
         """A worker is dead, its last results are told."""
         culprit, others = remote.left()
-        if culprit is None and others and not remote.doom:
+        if culprit is None and others and not remote.told and remote.doom not in _OURS:
             others[0].returned += 1
             if others[0].returned >= RETURNS:
                 culprit = others.pop(0)

@@ -47,7 +47,7 @@ class Remote:
             os.close(fd)
         self._outbox = frames.Outbox(self.sock)
         self.outstanding: deque[tuple[int, Task | None]] = deque()  # None: taken back
-        self._sequence = 0
+        self._sequence = self._asked_back = 0
         self._functions: set[int] = set()
         self._segments: set[int] = set()
         self._shared: set[int] = set()
@@ -245,6 +245,7 @@ class Remote:
         if len(self.outstanding) < 2:
             return []
         words = self.page.words
+        self._asked_back = self._sequence
         self.page.skip(max(words[page.SEQUENCE], self.outstanding[0][0]) + 1, self._sequence + 1)
         begun = max(words[page.SEQUENCE], self.outstanding[0][0])
         tasks = []
@@ -254,6 +255,12 @@ class Remote:
                 self._no_longer(task)
                 tasks.append(task)
         return tasks
+
+    def skipped(self, sequence: int) -> Task | None:
+        """It has not begun this one; None if that is known. Raises page.Broken if it was not asked to."""
+        if sequence > self._asked_back:
+            raise page.Broken(f"it skips task {sequence}, which nobody took back")
+        return self.finished(sequence)
 
     def left(self) -> tuple[Task | None, list[Task]]:
         """After its death: the task it was at, and those it has not begun, oldest first."""

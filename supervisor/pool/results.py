@@ -89,7 +89,7 @@ class Results:
             elif kind in (page.ERROR, page.PLACED):
                 self._take_other(remote, remote.finished(sequence), kind, payload)
             elif kind == page.SKIPPED:
-                task = remote.finished(sequence)
+                task = remote.skipped(sequence)
                 if task is not None:
                     self._dispatcher.feeding.give_back([task])
             elif kind in (page.FREED, page.KEPT):

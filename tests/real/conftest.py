@@ -74,7 +74,7 @@ def hire() -> Iterator[Callable[..., Pool]]:
 
     yield one
     for pool in made:
-        pool.terminate()
+        pool_world.terminate(pool)
     assert not pool_world.threads() - before
 
 

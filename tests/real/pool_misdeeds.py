@@ -231,3 +231,14 @@ def logged_nap(path: str, seconds: float) -> float:
     time.sleep(seconds)
     log(path, "woke")
     return seconds
+
+
+def lie_and_end(word: int, value: int) -> None:
+    its_page().words[word] = value
+    kill()
+
+
+def lie_and_babble(word: int, value: int) -> None:
+    its_page().words[word] = value
+    write_garbage(b"?")
+    spin()

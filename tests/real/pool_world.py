@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import threading
 import time
@@ -47,6 +48,16 @@ def among_innocents(pool: View, submit: Callable[[], TaskFuture]) -> BaseExcepti
     error = bad.exception(PATIENCE)
     others.check()
     return bad.result() if error is None else error
+
+
+def terminate(pool: Pool) -> None:
+    """End it, or fail: a test that hangs must not hang once more in the end."""
+    ending = threading.Thread(target=pool.terminate, daemon=True)
+    ending.start()
+    ending.join(PATIENCE / 3)
+    if ending.is_alive():
+        faulthandler.dump_traceback()
+        raise TimeoutError(f"{pool!r} does not end")
 
 
 def crew(pool: Pool) -> list[int]:
