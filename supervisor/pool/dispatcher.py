@@ -76,7 +76,9 @@ class Dispatcher:
         self._offered_at = 0.0
         self._is_asked = False  # the thread was asked to send what waits
         self._thread: threading.Thread | None = None
+        self.maps: set[object] = set()  # accepted, and not yet submitted to their end
         self._is_closing = self._is_leaving = False
+        self._is_final = False  # nor is the rest of a map taken any more
         self._ended = threading.Event()
 
     def __repr__(self) -> str:
@@ -85,9 +87,9 @@ class Dispatcher:
 
     # -- from any thread ---------------------------------------------------------------------------------------------
 
-    def submit(self, task: Task) -> None:
-        """Take a task. Raises what `error` is."""
-        if self.error is not None:
+    def submit(self, task: Task, *, is_accepted: bool = False) -> None:
+        """Take a task. Raises what `error` is, unless it belongs to a map that was accepted before."""
+        if self.error is not None and (self._is_final or not is_accepted):
             raise self.error
         if self._thread is None:
             self._start(task)
@@ -104,6 +106,8 @@ class Dispatcher:
 
     def _offer(self) -> None:
         """See who can have what was added."""
+        if self.loop.is_closed:
+            return
         feeding = self.feeding
         pending = feeding.pending
         if feeding.free and feeding.is_open and pending:
@@ -121,15 +125,29 @@ class Dispatcher:
         elif not len(pending) % LOOK:
             self.results.look(rest=False)
 
-    def submit_singly(self, task: Task) -> None:
-        """Take a chunk that cannot be pickled as a whole. Raises what `error` is."""
+    def submit_singly(self, task: Task, *, is_accepted: bool = False) -> None:
+        """As `submit`, a chunk that cannot be pickled as a whole."""
         if self._thread is None:
             self._start(task)
         with self.lock:
-            if self.error is not None:
+            if self.error is not None and (self._is_final or not is_accepted):
                 raise self.error
             self.apart.add(task)
         self.aftermath.pickle_singly(task)
+
+    def accept(self, plan: object) -> None:
+        """A map whose tasks will come in time, whatever is closed by then; until it is `accepted`. Raises what `error` is."""
+        with self.lock:
+            if self.error is not None:
+                raise self.error
+            self.maps.add(plan)
+
+    def accepted(self, plan: object) -> None:
+        """All its tasks were submitted."""
+        self.maps.discard(plan)
+        if self._is_closing:
+            with self.lock:
+                self.loop.wake()
 
     def _start(self, task: Task) -> None:
         with self.lock:
@@ -183,6 +201,7 @@ class Dispatcher:
             self.error = self.error or RuntimeError("cannot schedule new futures after shutdown")
             self._is_closing = True
             if cancel or now:
+                self._refuse_all()
                 self._call_off(begun=now)
             if self._thread is None:
                 self._end()
@@ -196,6 +215,11 @@ class Dispatcher:
                 self._thread.join()
             self.errands.close()
             self.feeder.close()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is nothing left of it."""
+        return self.loop.is_closed
 
     @property
     def engine(self) -> Engine:
@@ -215,6 +239,7 @@ class Dispatcher:
     def _collapse(self, error: BaseException) -> None:
         """Nothing is sure any more: everybody who waits is told, and everything ends."""
         self.error = broken = PoolBroken(f"the pool's own thread failed: {error!r}")
+        self._refuse_all()
         broken.__cause__ = error
         given = [task for remote in self.crew.remotes.values() for _, task in remote.outstanding if task is not None]
         for task in (*given, *self.feeding.waiting(), *self.apart):
@@ -253,7 +278,12 @@ class Dispatcher:
 
     def _open(self) -> int:
         """Tasks that are not over."""
-        return len(self.feeding.waiting()) + len(self.apart) + sum(remote.held for remote in self.crew.remotes.values())
+        return (
+            len(self.maps)
+            + len(self.feeding.waiting())
+            + len(self.apart)
+            + sum(remote.held for remote in self.crew.remotes.values())
+        )
 
     def _leave(self) -> None:
         """Everything is done: workers leave in their own time, or with the engine."""
@@ -268,6 +298,7 @@ class Dispatcher:
         if self.loop.is_closed:
             return
         self.loop.close()
+        self._refuse_all()
         if self._engine is not None:
             self._engine.close(within=LEAVING)
         for remote in self.crew.remotes.values():
@@ -333,6 +364,11 @@ class Dispatcher:
         elif task.future is not None:
             task.future.deliver(sealed)
 
+    def _refuse_all(self) -> None:
+        """Take nothing more, whoever brings it."""
+        self._is_final = True
+        self.maps.clear()
+
     def _call_off(self, *, begun: bool) -> None:
         """Cancel what is not begun; and what is."""
         for remote in list(self.crew.remotes.values()):
@@ -342,7 +378,7 @@ class Dispatcher:
                     if task is not None:
                         self._cancelled(task)
                 self.crew.put_down(remote, "cancelled")
-        for task in self.feeding.waiting():
+        for task in (*self.feeding.waiting(), *self.apart):
             self._cancelled(task)
 
     def _cancelled(self, task: Task) -> None:
@@ -371,6 +407,7 @@ class Dispatcher:
             broken.__cause__ = unpack_error(error)
         self.error = broken
         self._is_closing = True
+        self._refuse_all()
         for task in self.feeding.waiting():
             self.finish(task, Error(broken))
 

@@ -109,11 +109,14 @@ class TaskFuture(Future[Any]):
         return self.cancelled()
 
     def called_off(self) -> None:
-        """The pool has cancelled its task."""
-        if super().cancel():
+        """The pool has cancelled its task, or one of its tasks: only the first time counts."""
+        with self._condition:
+            if self._state != PENDING:
+                return
+            super().cancel()
             self.set_running_or_notify_cancel()
-            if self.hook is not None:
-                self.hook()
+        if self.hook is not None:
+            self.hook()
 
     def running(self) -> bool:
         """Whether a worker has begun it and has not told its result."""

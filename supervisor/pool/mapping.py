@@ -80,10 +80,14 @@ class Plan:
         self._cut = 0  # items
         self.taken = 0  # items given out, or skipped
         self.is_exhausted = False
+        self._failure: Exception | None = None  # what ended the input; told when everything before it is given out
         self._lock = threading.RLock()
         self._asked = False  # the feeder was asked to go on
         self._workers = core.dispatcher.crew.most
-        self._window = sys.maxsize if window is None else window * self._workers
+        # Who says how much is to be taken in need not be told it twice.
+        self._window = sys.maxsize if window is None or buffersize is not None else window * self._workers
+        if not self.is_lazy:
+            core.dispatcher.accept(self)
         self.feed()
 
     def feed(self) -> None:
@@ -96,10 +100,19 @@ class Plan:
                     if self._buffersize is None
                     else min(self._size, self._buffersize - (self._cut - self.taken))
                 )
-                items = list(islice(self._items, size))
-                self.is_exhausted = len(items) < size
+                items: list[Any] = []
+                try:
+                    items.extend(islice(self._items, size))  # what comes before an exception is in it
+                    self.is_exhausted = len(items) < size
+                except Exception as error:  # noqa: BLE001 it has its place among the results
+                    self._fail(error)
                 if items:
                     self._send(items)
+            if self.is_exhausted:
+                self._core.dispatcher.accepted(self)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure, self.is_exhausted = error, True
 
     def _has_room(self) -> bool:
         if self._buffersize is not None and self._cut - self.taken >= self._buffersize:
@@ -110,20 +123,23 @@ class Plan:
         core = self._core
         future = TaskFuture(core.dispatcher)
         chunk = Chunk(future, items, self._cut, self._function.name)
-        self._cut += len(items)
-        self._under_way += 1
-        self.chunks.append(chunk)
         future.hook = lambda: self._on_done(chunk)
+        parcel, submit = Parcel(b"", []), core.dispatcher.submit
         try:
             parcel = pack(items)
         except Exception:  # noqa: BLE001 it is that of one item, which is found by trying each
-            task = core.task(self._function, self._shape, Parcel(b"", []), self._options)
-            chunk.takes(task)
-            core.dispatcher.submit_singly(task)
-            return
+            submit = core.dispatcher.submit_singly
         task = core.task(self._function, self._shape, parcel, self._options)
         chunk.takes(task)
-        core.dispatcher.submit(task)
+        self._under_way += 1
+        try:
+            submit(task, is_accepted=not self.is_lazy)
+        except Exception as error:  # noqa: BLE001 closed or broken meanwhile; this may be the feeder's thread, where nobody sees it
+            self._under_way -= 1
+            self._fail(error)
+            return
+        self._cut += len(items)
+        self.chunks.append(chunk)
 
     def _on_done(self, chunk: Chunk) -> None:
         """In the dispatcher's thread: no more than to say so."""
@@ -144,18 +160,23 @@ class Plan:
 
     def _fair_share(self) -> int:
         """Towards the end chunks get smaller, so that all workers end at the same time."""
-        if self.total is None:
-            return LARGEST
-        return max(1, (self.total - self._cut) // (2 * self._workers))
+        left = LARGEST if self.total is None else self.total - self._cut
+        if self._buffersize is not None:  # one chunk must not fill it: all workers are to have something
+            left = min(left, self._buffersize)
+        return LARGEST if left == LARGEST else max(1, left // (2 * self._workers))
 
     def next(self, *, ordered: bool) -> Chunk | None:
         """The next chunk that is done; None after the last. Raises TimeoutError."""
         if self.is_lazy:
             self.feed()
         while not self.chunks:
-            if self.is_exhausted:
+            if not self.is_exhausted:
+                self.feed()  # or wait until the feeder has
+                continue
+            if self._failure is None:
                 return None
-            self.feed()
+            failure, self._failure = self._failure, None
+            raise failure
         left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
         if ordered:
             chunk = self.chunks[0]
@@ -166,21 +187,29 @@ class Plan:
             chunk = self.done.get(timeout=left)
         except queue.Empty:
             raise TimeoutError from None
-        self.chunks.remove(chunk)
+        with self._lock:  # it may be done before whoever sends it has put it there
+            self.chunks.remove(chunk)
         return chunk
 
     def close(self) -> None:
         """Nobody wants the rest."""
+        # Not here: the garbage collector may be who closes it, in any thread, holding any lock.
+        if (self.chunks or not self.is_exhausted) and not self._core.dispatcher.has_ended:
+            self._core.dispatcher.feeder.add(self._call_off)
+        self.is_exhausted = True
+
+    def _call_off(self) -> None:
         with self._lock:
-            self.is_exhausted = True
             for chunk in self.chunks:
                 for task in list(chunk.tasks):
                     self._core.dispatcher.cancel(task, running=False)
+        self._core.dispatcher.accepted(self)
 
 
 def results(plan: Plan, *, on_error: str, progress: bool, ordered: bool) -> Iterator[Any]:
     """What the calls returned; the work has begun already. An iterator that is dropped calls off what is not begun."""
     if on_error not in ("raise", "return", "skip"):
+        plan.close()
         raise ValueError(f'on_error: {on_error!r} is none of "raise", "return", "skip"')
     # Chained, so that to take an item costs no turn of the interpreter.
     return chain.from_iterable(_lists(plan, on_error, _Progress(plan.total) if progress else None, ordered=ordered))
