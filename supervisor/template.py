@@ -31,10 +31,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from supervisor import birth, heap, kernel
+from supervisor import birth, kernel
 from supervisor.embryo import BEAT, CLOSED, TAKEN, freshness, is_dead, next_births, refuse_all, say, wait_for_requests
 from supervisor.outfit import Failed
-from supervisor.rehearsal import Rehearsal
 from workers import wire
 
 if TYPE_CHECKING:
@@ -105,6 +104,9 @@ def _serve(channel: socket.socket, anchor: int, options: Options, practise: _Pra
 
 def _rehearsed(name: str) -> _Practise | None:
     """What an embryo is to do while it waits."""
+    from supervisor import heap  # noqa: PLC0415 not before a hurried template's first worker
+    from supervisor.rehearsal import Rehearsal  # noqa: PLC0415
+
     try:
         rehearsal = Rehearsal(name)
         rehearsal.warm_up()
