@@ -13,6 +13,7 @@ import sys
 import time
 from importlib import import_module
 
+STACKS_AFTER = 40.0  # seconds; who hangs has its stacks in bench/out, shortly before it is killed
 CLOSE_WITHIN = 5.0  # seconds; what is not closed then exits with 1 and its stacks
 FIGURES = {
     "map": "rates:maps",
@@ -38,6 +39,7 @@ def main(argv: list[str]) -> int:
     imported = (time.perf_counter() - began) * 1000
     bench = import_module("bench.pools.opened").Bench(kind)
     module, _, function = FIGURES[figure].partition(":")
+    faulthandler.dump_traceback_later(STACKS_AFTER)
     values = getattr(import_module(f"bench.pools.{module}"), function)(bench)
     if figure == "cold":
         values["pool-import"] = [imported]

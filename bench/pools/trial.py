@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import tempfile
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import processes
+from bench.peers import OUT
 from bench.pools import environment
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def run(pool: str, figure: str, within: float) -> Found:
             )
             hung = not _ended(popen, within)
         trouble = [f"hung after {within:g} s"] if hung else []
+        if hung:
+            shutil.copyfile(f"{folder}/errors", os.path.join(OUT, f"hung-{pool}-{figure}.txt"))
         left = _left(popen, hung=hung)
         found = _last_line(f"{folder}/told")
         if not hung and popen.returncode:
