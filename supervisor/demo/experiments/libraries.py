@@ -94,8 +94,8 @@ def judge(seen: Seen) -> Outcome:
         return not_here(lacks.removeprefix("; "))
     wrong = [name for name, library in there.items() if not library.right]
     if wrong:
-        return answer(False, f"{', '.join(wrong)} gave a wrong result in a worker{lacks}")
-    return answer(True, f"{', '.join(there)}: right in workers{lacks}")
+        return answer(False, f"wrong in workers: {', '.join(wrong)}{lacks}")
+    return answer(True, f"right in workers: {', '.join(there)}{lacks}")
 
 
 def show(seen: Seen) -> tuple[Figure, ...]:
