@@ -16,13 +16,13 @@ import select
 import signal
 import sys
 import time
-from typing import Any, NamedTuple, NoReturn
 
 from supervisor import kernel
 from supervisor.function import Function, leave
 from supervisor.outfit import IGNORED_BY_PYTHON, Failed, become, pin, step
 from workers import wire
 from workers.heart import Heart
+from workers.hints import Any, NamedTuple, NoReturn
 
 # systemd.exec(5)'s exit codes for the step that failed; else OTHER. A target that cannot be imported
 # is the worker's own failure, and ends like any other exception of a Python program.

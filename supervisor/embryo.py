@@ -13,12 +13,12 @@ import select
 import socket
 import stat
 import sys
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from supervisor import birth, kernel
 from supervisor.freshness import CHECK, Freshness
 from supervisor.outfit import Failed
 from workers import wire
+from workers.hints import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

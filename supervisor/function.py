@@ -15,9 +15,9 @@ import importlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor import kernel
+from workers.hints import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,8 @@ import gc
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+
+from workers.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ import os
 import resource
 import signal
 import time
-from typing import NamedTuple
+
+from workers.hints import NamedTuple
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36

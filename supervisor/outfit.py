@@ -10,9 +10,9 @@ import grp
 import os
 import pwd
 import signal
-from typing import TYPE_CHECKING
 
 from supervisor import kernel
+from workers.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from supervisor.birth import Request

@@ -21,13 +21,13 @@ import resource
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
 
 from supervisor import birth, kernel
 from supervisor.embryo import is_dead, next_births
 from supervisor.function import Function
 from supervisor.outfit import become, step
 from workers.heart import Heart
+from workers.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

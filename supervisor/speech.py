@@ -14,7 +14,8 @@ import signal
 import socket
 import time
 from collections import deque
-from typing import Any
+
+from workers.hints import Any
 
 BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
 

@@ -29,12 +29,12 @@ import site
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor import birth, kernel
 from supervisor.embryo import BEAT, CLOSED, TAKEN, freshness, is_dead, next_births, refuse_all, say, wait_for_requests
 from supervisor.outfit import Failed
 from workers import wire
+from workers.hints import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

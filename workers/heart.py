@@ -28,9 +28,9 @@ import stat
 import sys
 from _thread import allocate_lock  # not threading: whoever imported that pays 380 KiB and 0.4 ms in every fork
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from workers import wire
+from workers.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import threading
@@ -52,9 +52,7 @@ class Heart:
         "replica",
     )  # fmt: skip
 
-    def __init__(
-        self, fd: int | None, *, name: str = "", replica: int = 0, beat_within: float | None = None
-    ) -> None:
+    def __init__(self, fd: int | None, *, name: str = "", replica: int = 0, beat_within: float | None = None) -> None:
         """fd: the write end of a beat pipe, made non-blocking and kept from children; None for silence."""
         self.name = name
         self.replica = replica

@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from workers.hints import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,9 +165,7 @@ class Decoder:
 
 # What `encode` writes for a beat without a status. Possessive: what is almost a run of beats fails at once.
 _DECIMAL = r"(?:0|[1-9]\d{0,14}+)(?:\.\d{1,17}+)?+"
-_BEATS = re.compile(
-    rf'(?:\{{"kind":"beat","at":{_DECIMAL}(?:,"progress":-?{_DECIMAL})?+\}}\n)++'.encode()
-)
+_BEATS = re.compile(rf'(?:\{{"kind":"beat","at":{_DECIMAL}(?:,"progress":-?{_DECIMAL})?+\}}\n)++'.encode())
 
 
 def _decode_lines(data: bytes) -> list[Message | Violation]:

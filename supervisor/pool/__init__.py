@@ -6,7 +6,8 @@ Each name is imported when it is asked for: workers import parts of this package
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+from workers.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from supervisor.pool.executor import Pool, View

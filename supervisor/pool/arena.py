@@ -20,10 +20,10 @@ import time
 from _thread import allocate_lock  # not threading: a millisecond of every cold start
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.pool import memory, segment
 from supervisor.pool.segment import Segment
+from workers.hints import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

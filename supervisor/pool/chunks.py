@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 import time
-from typing import TYPE_CHECKING, Any
 
 from supervisor.pool import frames, page
 from supervisor.pool.errors import stamp
 from supervisor.pool.parcel import pack, pack_error
+from workers.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,9 +17,9 @@ import pickle
 import struct
 import time
 from binascii import crc32
-from typing import Any
 
 from supervisor.pool import byvalue
+from workers.hints import Any
 
 _MAGIC = b"NLE1"
 _HEAD = struct.Struct("<4sII")  # magic, checksum of what follows it, length of the JSON, which is followed by pickles

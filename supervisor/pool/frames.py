@@ -14,11 +14,11 @@ import pickle
 import socket
 import struct
 from collections import deque
-from typing import Any
 
 from supervisor.pool.arena import Place
+from workers.hints import Any
 
-HEAD = struct.Struct("<I")
+HEAD = struct.Struct("<Q")  # no argument of an initializer is too large for it
 READ = 1 << 16  # bytes asked for at once
 _FDS = 32
 _SPACE = socket.CMSG_SPACE(_FDS * array.array("i").itemsize)
@@ -30,7 +30,7 @@ FORGET = 2  # number of a function
 SEGMENT = 3  # number of a segment of arguments; its descriptor comes beside the frame
 DROP = 4  # numbers of segments of arguments that come no more
 RELEASED = 5  # numbers of segments of results nobody uses any more
-WELCOME = 6  # main module or None, the pickled (initializer, arguments) or None
+WELCOME = 6  # main module or None, the pickled (initializer, arguments) or None, their buffers
 GO_ON = 7  # there is room in the ring again
 QUIT = 8
 SHARED = 9  # key of something shared; the descriptor of its segment comes beside the frame
@@ -130,7 +130,11 @@ class Outbox:
     def send(self, data: bytes, fds: list[int] | None = None) -> None:
         """Send or keep; the descriptors stay the caller's. Raises OSError when the other side is gone."""
         own = [os.dup(fd) for fd in fds or ()]  # the caller may close his before they are sent
-        self._waiting.append((memoryview(data), own))
+        rest = memoryview(data)
+        while len(own) > _FDS:  # more than the other side takes with one message
+            self._waiting.append((rest[:1], own[:_FDS]))
+            rest, own = rest[1:], own[_FDS:]
+        self._waiting.append((rest, own))
         self.flush()
 
     def flush(self) -> None:

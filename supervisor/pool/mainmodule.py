@@ -17,7 +17,8 @@ import os
 import sys
 from functools import cache
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, NamedTuple
+
+from workers.hints import Any, NamedTuple
 
 ALIAS = "__mp_main__"
 GUARD = """A Pool was made while a worker was importing the main script, which would make workers without end.

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import pickle
 from pickle import PickleBuffer, PicklingError
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor.pool import byvalue
 from supervisor.pool.errors import pack_error, unpack_error
 from supervisor.pool.mainmodule import ALIAS, is_out_of_reach, was_typed_in
+from workers.hints import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

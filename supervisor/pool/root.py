@@ -27,11 +27,11 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, NoReturn
 
 from supervisor import kernel
 from supervisor.speech import describe
 from supervisor.template import Options, be
+from workers.hints import Any, NoReturn
 
 CHANNEL = 3  # to the parent
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

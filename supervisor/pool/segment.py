@@ -24,7 +24,8 @@ import resource
 import weakref
 from functools import cache
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, Any
+
+from workers.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

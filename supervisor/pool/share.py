@@ -17,11 +17,11 @@ import struct
 import weakref
 from _thread import RLock  # not threading: a millisecond of every cold start
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from supervisor.pool import memory, segment
 from supervisor.pool.arena import lay_out
 from supervisor.pool.parcel import Parcel, Token, pack, unpack
+from workers.hints import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,6 @@ import signal
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor.pool import chunks, frames, page
 from supervisor.pool.arena import Place, Shelf, Store
@@ -22,6 +21,7 @@ from supervisor.pool.errors import stamp
 from supervisor.pool.mainmodule import belong_to
 from supervisor.pool.parcel import THRESHOLD, pack, pack_error, unpack
 from supervisor.pool.share import forget, receive
+from workers.hints import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,10 +97,10 @@ class Worker:
                 receive(key, self._inbox.fds.popleft())
             case (frames.UNSHARED, key):
                 forget(key)
-            case (frames.WELCOME, main, initializer):
+            case (frames.WELCOME, main, initializer, buffers):
                 self._main = main
                 belong_to(main)
-                self._begin(initializer)
+                self._begin(initializer, buffers)
 
     def _take_back(self, numbers: list[int]) -> None:
         """Nobody looks at these results any more; of what is idle then not all is kept."""
@@ -110,11 +110,11 @@ class Worker:
             self._told.discard(number)
             self._tell(0, page.TRIMMED, _NUMBER.pack(number))
 
-    def _begin(self, initializer: bytes | None) -> None:
+    def _begin(self, initializer: bytes | None, buffers: Sequence[Any]) -> None:
         self._words[page.PHASE] = page.STARTING
         try:
             if initializer is not None:
-                function, arguments = self._load(initializer, None)
+                function, arguments = self._load(initializer, None, buffers)
                 function(*arguments)
         except BaseException as error:  # noqa: BLE001 the parent tells whoever waits for this pool
             self._tell(0, page.INITIALIZER, pack_error(error, most=page.LARGEST))
@@ -183,8 +183,9 @@ class Worker:
             function = self._functions[number] = self._load(function.data, function.place)
         return function
 
-    def _load(self, data: bytes | None, place: Place | None) -> Any:
-        buffers = self._arguments.open(place) if place is not None else []
+    def _load(self, data: bytes | None, place: Place | None, buffers: Sequence[Any] = ()) -> Any:
+        if place is not None:
+            buffers = self._arguments.open(place)
         try:
             return unpack(data, buffers) if data is not None else unpack(buffers[0], buffers[1:])
         except (AttributeError, ImportError) as error:
