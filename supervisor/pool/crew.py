@@ -1,27 +1,51 @@
 """The workers of a pool: how many there are to be, who is one, who stands by, who replaces whom.
 
 A member is given tasks; a standby has done everything but that. When a member is lost a standby takes its place at once and
-another one is started behind it. Starts that fail are spaced, and after FAILURES in a row the pool is broken.
+another one is started behind it. Starts that fail are spaced, and after FAILURES in a row the pool is broken if it
+has no member left.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from supervisor.pool import frames
+from supervisor.pool.parcel import pack
 from supervisor.pool.remote import Remote
+from supervisor.pool.share import shared_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from supervisor.pool.ending import Ending
     from supervisor.pool.engine import Engine
+    from supervisor.pool.mainmodule import MainModule
+    from supervisor.pool.share import Shared
 
 FAILURES = 5  # starts that fail one after the other before the pool gives up
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # seconds between them
 YOUNG = 1.0  # seconds; who dies younger, before its first task, is a start that failed
+
+
+class Welcome(NamedTuple):
+    """What every worker is told first, and the handles in it, which live as long as the pool."""
+
+    message: tuple[Any, ...]
+    shared: tuple[Shared[Any], ...] = ()
+
+    @classmethod
+    def of(
+        cls, main: MainModule | None, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> Welcome:
+        """Raises what pickling raises."""
+        if initializer is None:
+            return cls((frames.WELCOME, main, None, ()))
+        parcel = pack((initializer, initargs))
+        # Copied for each worker, as with any initializer: what is too large for that can be shared.
+        buffers = [bytes(raw) if raw.readonly else bytearray(raw) for raw in (b.raw() for b in parcel.buffers)]
+        return cls((frames.WELCOME, main, parcel.data, buffers), tuple(shared_in(parcel)))
 
 
 class Boss(Protocol):
@@ -53,7 +77,7 @@ class Boss(Protocol):
 class Crew:
     """Called under the pool's lock only."""
 
-    def __init__(self, boss: Boss, *, most: int, least: int, standby: int, welcome: tuple[Any, ...]) -> None:
+    def __init__(self, boss: Boss, *, most: int, least: int, standby: int, welcome: Welcome) -> None:
         self._boss = boss
         self.most, self.least, self._standby = most, least, standby
         self._welcome = welcome
@@ -100,8 +124,8 @@ class Crew:
             self._numbers += 1
             self._starting += 1
             self.remotes[remote.number] = remote
+            remote.greet(self._welcome.message, self._welcome.shared)
             self._boss.listen(remote)
-            remote.say(self._welcome)
             self._boss.engine.spawn(remote.number, remote.theirs)
 
     def retire(self, remote: Remote) -> None:
@@ -189,7 +213,8 @@ class Crew:
 
     def _failed(self, why: str, error: bytes | None) -> None:
         self._failures += 1
-        if self._failures >= FAILURES:
+        if self._failures >= FAILURES and not self.members:
+            self._is_closing = True
             self._boss.broken(f"{why} ({self._failures} times in a row)", error)
         else:
             self._space_out()

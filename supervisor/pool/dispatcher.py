@@ -15,10 +15,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supervisor.pool.aftermath import Aftermath
-from supervisor.pool.crew import Crew
+from supervisor.pool.crew import Crew, Welcome
 from supervisor.pool.errands import Errands
 from supervisor.pool.feeding import Feeding
 from supervisor.pool.lending import Lending
@@ -53,7 +53,7 @@ class Dispatcher:
         least: int,
         standby: int,
         engine: Callable[[Dispatcher, bool], Engine],
-        welcome: tuple[Any, ...],
+        welcome: Welcome,
         max_tasks: int | None,
         max_memory: int | None,
         idle_after: float,
@@ -135,12 +135,16 @@ class Dispatcher:
             self.apart.add(task)
         self.aftermath.pickle_singly(task)
 
-    def accept(self, plan: object) -> None:
-        """A map whose tasks will come in time, whatever is closed by then; until it is `accepted`. Raises what `error` is."""
+    def accept(self, plan: object, *, is_lazy: bool) -> None:
+        """A map; unless it is lazy its tasks are taken whatever is closed by then, until it is `accepted`.
+
+        Raises what `error` is.
+        """
         with self.lock:
             if self.error is not None:
                 raise self.error
-            self.maps.add(plan)
+            if not is_lazy:
+                self.maps.add(plan)
 
     def accepted(self, plan: object) -> None:
         """All its tasks were submitted."""
@@ -415,6 +419,8 @@ class Dispatcher:
         """Hear what it says."""
         self.loop.watch(remote.sock.fileno(), lambda: self.results.hear(remote))
 
+        if remote.is_behind:  # it was greeted with more than its socket takes
+            self.loop.watch_both_ways(remote.sock.fileno(), both=True)
     def ignore(self, remote: Remote) -> None:
         """Hear it no more."""
         self.loop.unwatch(remote.sock.fileno())

@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from supervisor.pool import frames, mapping
+from supervisor.pool.crew import Welcome
 from supervisor.pool.dispatcher import Dispatcher
 from supervisor.pool.engine import Engine
 from supervisor.pool.future import TaskFuture
@@ -246,13 +247,12 @@ class Pool(View):
         most = max_workers if max_workers is not None else len(os.sched_getaffinity(0))
         _check(most=most, least=min_workers, standby=standby, max_tasks=max_tasks_per_child)
         main = MainModule.of_this_process()
-        welcome = (frames.WELCOME, main, None if initializer is None else pack((initializer, initargs)).data)
         dispatcher = Dispatcher(
             most=most,
             least=min(min_workers, most),
             standby=standby,
             engine=lambda listener, with_main: Engine(listener, preload=preload, main=main if with_main else None),
-            welcome=welcome,
+            welcome=Welcome.of(main, initializer, initargs),
             max_tasks=max_tasks_per_child,
             max_memory=max_memory_per_child,
             idle_after=idle_after,

@@ -66,15 +66,19 @@ class TaskFuture(Future[Any]):
         self._made: threading.Condition | None = None
         self.hook: Callable[[], None] | None = None  # called when it is done, by the dispatcher, under its lock
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        made = self._made
-        if made is None:
-            with _making:
-                made = self._made
-                if made is None:
-                    made = self._made = threading.Condition()
-        return made
+    if TYPE_CHECKING:
+        _condition: threading.Condition  # as the base class declares it: as_completed asks for an attribute
+    else:
+
+        @property
+        def _condition(self) -> threading.Condition:
+            made = self._made
+            if made is None:
+                with _making:
+                    made = self._made
+                    if made is None:
+                        made = self._made = threading.Condition()
+            return made
 
     def deliver(self, sealed: Sealed | bytes) -> None:
         """It is done (bytes: a pickled value); without effect on a future that was cancelled."""
@@ -168,4 +172,6 @@ class TaskFuture(Future[Any]):
             try:
                 self._result = unpack(sealed) if isinstance(sealed, bytes) else sealed.open()
             except BaseException as error:  # noqa: BLE001 it is what the task has to tell
-                self._exception = error
+                # Without this frame, which has us in it: a circle only the garbage collector would break.
+                trace = error.__traceback__
+                self._exception = error.with_traceback(trace and trace.tb_next)

@@ -86,8 +86,7 @@ class Plan:
         self._workers = core.dispatcher.crew.most
         # Who says how much is to be taken in need not be told it twice.
         self._window = sys.maxsize if window is None or buffersize is not None else window * self._workers
-        if not self.is_lazy:
-            core.dispatcher.accept(self)
+        core.dispatcher.accept(self, is_lazy=self.is_lazy)
         self.feed()
 
     def feed(self) -> None:

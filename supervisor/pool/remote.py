@@ -19,8 +19,11 @@ from supervisor.pool import frames, page
 from supervisor.pool.arena import Shelf
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from supervisor.pool.lending import Lending
     from supervisor.pool.page import Record
+    from supervisor.pool.share import Shared
     from supervisor.pool.task import Task
 
 AHEAD_S = 0.004  # seconds of work a worker has before it; a round trip costs 0.1 ms
@@ -109,6 +112,12 @@ class Remote:
         self._sequence = sequence
         self.held += len(tasks)
         self._outbox.send(frames.frame(messages), fds)
+
+    def greet(self, welcome: tuple[Any, ...], shared: Sequence[Shared[Any]]) -> None:
+        """The first thing it hears, and the shared objects in it. Raises OSError when it is gone."""
+        self._shared.update(handle.key for handle in shared)
+        messages = [(frames.SHARED, handle.key) for handle in shared]
+        self._outbox.send(frames.frame([*messages, welcome]), [handle.fd for handle in shared])
 
     def _prepare(self, task: Task, lending: Lending, messages: list[tuple[Any, ...]], fds: list[int]) -> None:
         """What comes before it: functions, segments and shared objects that are new to this worker."""

@@ -143,3 +143,16 @@ def hoard(mebibytes: int) -> int:
     """Keeps so much more memory, for good; and tells who did."""
     _initialized.append(bytearray(mebibytes << 20))
     return os.getpid()
+
+
+def sum_of_shared(handles: list[Any]) -> int:
+    return sum(handle.get() for handle in handles)
+
+
+def wait_and_make_list(gate: str) -> list[int]:
+    pool_tasks.wait_for(gate)
+    return [1, 2, 3]
+
+
+class Weak:
+    """Something that can be looked at without being held."""
