@@ -172,6 +172,7 @@ class TaskFuture(Future[Any]):
             try:
                 self._result = unpack(sealed) if isinstance(sealed, bytes) else sealed.open()
             except BaseException as error:  # noqa: BLE001 it is what the task has to tell
-                # Without this frame, which has us in it: a circle only the garbage collector would break.
-                trace = error.__traceback__
-                self._exception = error.with_traceback(trace and trace.tb_next)
+                self._exception = error
+                if not isinstance(sealed, bytes) and sealed.is_error:
+                    # It was raised elsewhere. Our frames have us in them: a circle only the garbage collector would break.
+                    error.__traceback__ = None
