@@ -127,6 +127,7 @@ class Aftermath:
             parts.append(part)
             part.is_single = True
         with self._dispatcher.lock:
+            self._dispatcher.apart.discard(task)
             if task.is_over:
                 return
             self._dispatcher.finish(task)

@@ -77,7 +77,7 @@ class Dispatcher:
         self._is_asked = False  # the thread was asked to send what waits
         self._thread: threading.Thread | None = None
         self.maps: set[object] = set()  # accepted, and not yet submitted to their end
-        self._is_closing = self._is_leaving = False
+        self._is_closing = self._is_leaving = self.is_broken = False
         self._is_final = False  # nor is the rest of a map taken any more
         self._ended = threading.Event()
 
@@ -101,7 +101,7 @@ class Dispatcher:
                 self._offer()
             finally:
                 self.lock.release()
-        if self.loop.is_closed:
+        if self.loop.is_closed or self.is_broken:
             self._strand()
 
     def _offer(self) -> None:
@@ -163,10 +163,15 @@ class Dispatcher:
                 self.crew.fill()
 
     def _strand(self) -> None:
-        """The pool was closed while tasks were being submitted: nobody will ever look at them."""
+        """The pool was closed, or broke, while tasks were being submitted: nobody will ever look at them."""
         with self.lock:
-            while self.feeding.pending:
-                self.finish(self.feeding.pending.popleft(), Error(self.error or RuntimeError("the pool has ended")))
+            self.refuse_rest()
+
+    def refuse_rest(self) -> None:
+        """Whatever waits still, or comes back, is told why."""
+        for task in self.feeding.take_all():
+            self.finish(task, Error(self.error or RuntimeError("the pool has ended")))
+        self.loop.wake()
 
     def cancel(self, task: Task, *, running: bool = True) -> bool:
         """Take it back; one that runs loses its worker (unless `running` is False). False when it is too late."""
@@ -382,7 +387,7 @@ class Dispatcher:
                     if task is not None:
                         self._cancelled(task)
                 self.crew.put_down(remote, "cancelled")
-        for task in (*self.feeding.waiting(), *self.apart):
+        for task in (*self.feeding.take_all(), *self.apart):
             self._cancelled(task)
 
     def _cancelled(self, task: Task) -> None:
@@ -412,15 +417,15 @@ class Dispatcher:
         self.error = broken
         self._is_closing = True
         self._refuse_all()
-        for task in self.feeding.waiting():
-            self.finish(task, Error(broken))
+        self.is_broken = True
+        self.refuse_rest()
 
     def listen(self, remote: Remote) -> None:
         """Hear what it says."""
         self.loop.watch(remote.sock.fileno(), lambda: self.results.hear(remote))
-
         if remote.is_behind:  # it was greeted with more than its socket takes
             self.loop.watch_both_ways(remote.sock.fileno(), both=True)
+
     def ignore(self, remote: Remote) -> None:
         """Hear it no more."""
         self.loop.unwatch(remote.sock.fileno())

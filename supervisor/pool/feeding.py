@@ -45,6 +45,14 @@ class Feeding:
         """Every task that no worker has."""
         return [*self.pending, *self.alone, *self._resting]
 
+    def take_all(self) -> list[Task]:
+        """They will not be given out."""
+        tasks = self.waiting()
+        self.pending.clear()
+        self.alone.clear()
+        self._resting.clear()
+        return tasks
+
     def feed(self, remote: Remote) -> None:
         """Give a member what it has room for."""
         if self.alone or self._is_alone:
@@ -86,6 +94,9 @@ class Feeding:
 
     def feed_all(self) -> None:
         """Give everybody who is free something to do."""
+        if self._dispatcher.is_broken:
+            self._dispatcher.refuse_rest()
+            return
         for remote in list(self.free):
             if not self.pending and not self.alone:
                 break
@@ -106,6 +117,8 @@ class Feeding:
             return
         else:
             self._resting.discard(task)
+            if task.is_over:  # cancelled in the meantime
+                return
             task.is_single, task.is_plain = True, False
             self.pending.appendleft(task)
         self.feed_all()

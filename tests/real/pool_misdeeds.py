@@ -242,3 +242,20 @@ def lie_and_babble(word: int, value: int) -> None:
     its_page().words[word] = value
     write_garbage(b"?")
     spin()
+
+
+def leave_a_grandchild_and_hang() -> None:
+    leave_a_grandchild()
+    spin()
+
+
+def noted_spin(path: str) -> None:
+    note(path)
+    spin()
+
+
+def fail_but_at_first(path: str) -> None:
+    """Of all processes only the very first gets through."""
+    note(path)
+    if noted(path)[0] != os.getpid():
+        kill()

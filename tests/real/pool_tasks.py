@@ -252,3 +252,11 @@ def end_with(how: str, _: object) -> None:
 
 def size_of(array: np.ndarray[Any, Any]) -> int:
     return array.nbytes
+
+
+def wait_in_turn(path: str, times: int) -> int:
+    """Says it has begun, and hangs the first of two times."""
+    note(path)
+    if len(noted(path)) < 2 * times:
+        time.sleep(FOREVER)
+    return len(noted(path))

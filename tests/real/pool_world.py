@@ -39,7 +39,7 @@ class Innocents:
         assert [future.result(PATIENCE) for future in self._futures] == [2 * n for n in range(len(self._futures))]
 
 
-def among_innocents(pool: View, submit: Callable[[], TaskFuture]) -> BaseException | Any:
+def among_innocents(pool: View, submit: Callable[[], TaskFuture]) -> Any:
     """What becomes of a bad task among good ones, all of which succeed: its result, or its exception."""
     others = Innocents(pool)
     others.add(5)
