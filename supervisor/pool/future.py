@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from supervisor.pool.task import Task
 
-_making = threading.Lock()
+_making, _taking = threading.Lock(), threading.Lock()
+OPENING = b""  # in the place of a result that somebody is unpickling: no pickle is empty
+AGAIN = 0.01  # seconds between two looks whether that is done: nobody is told, for mostly nobody waits
 
 
 class Sealed(Protocol):
@@ -42,7 +44,7 @@ class Owner(Protocol):
     def is_running(self, task: Task) -> bool:
         """Whether a worker has begun it."""
 
-    def later(self, errand: Callable[[], None]) -> None:
+    def later(self, errand: Callable[[], object]) -> None:
         """Run this in a thread where it may take its time."""
 
 
@@ -58,17 +60,31 @@ class TaskFuture(Future[Any]):
         # Not the base class's: everything it sets is set here, but for the condition.
         self._state = PENDING
         self._result = self._exception = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Callable[[Future[Any]], object]] = []
+        self._who_waits: list[Any] | None = None
+        self._who_is_called: list[Callable[[Future[Any]], object]] | None = None
         self._owner = owner
         self.task: Task | None = None  # whom to ask about
         self._sealed: Sealed | bytes | None = None
         self._made: threading.Condition | None = None
         self.hook: Callable[[], None] | None = None  # called when it is done, by the dispatcher, under its lock
 
-    if TYPE_CHECKING:
-        _condition: threading.Condition  # as the base class declares it: as_completed asks for an attribute
+    if TYPE_CHECKING:  # as the base class declares them: as_completed asks for attributes
+        _condition: threading.Condition
+        _waiters: list[Any]
+        _done_callbacks: list[Callable[[Future[Any]], object]]
     else:
+
+        @property
+        def _waiters(self) -> list[Any]:
+            if self._who_waits is None:
+                self._who_waits = []
+            return self._who_waits
+
+        @property
+        def _done_callbacks(self) -> list[Callable[[Future[Any]], object]]:
+            if self._who_is_called is None:
+                self._who_is_called = []
+            return self._who_is_called
 
         @property
         def _condition(self) -> threading.Condition:
@@ -95,14 +111,13 @@ class TaskFuture(Future[Any]):
                 self._made.notify_all()
         if self.hook is not None:
             self.hook()
-        if self._done_callbacks:
+        if self._who_is_called is not None:
             self._invoke_callbacks()
 
     def _invoke_callbacks(self) -> None:
         # Each by itself: `exit()` in one is no reason not to call the next.
         for callback in self._done_callbacks:
-            errand: Callable[[], Any] = partial(callback, self)
-            self._owner.later(errand)
+            self._owner.later(partial(callback, self))
 
     def cancel(self) -> bool:
         """Cancel it; a task that runs already is ended together with its worker. False if it is done."""
@@ -121,6 +136,14 @@ class TaskFuture(Future[Any]):
             self.set_running_or_notify_cancel()
         if self.hook is not None:
             self.hook()
+
+    def disown(self, error: BaseException) -> None:
+        """In a child forked by the user's program: there it fails, and its callbacks are the parent's to call."""
+        global _making, _taking  # another thread of the parent may have held them
+        _making, _taking = threading.Lock(), threading.Lock()
+        self._made = self._who_waits = self._who_is_called = self.hook = self.task = None
+        if self._state == PENDING:
+            self._exception, self._state = error, FINISHED
 
     def running(self) -> bool:
         """Whether a worker has begun it and has not told its result."""
@@ -164,11 +187,15 @@ class TaskFuture(Future[Any]):
             self._open()
 
     def _open(self) -> None:
-        with self._condition:
-            sealed, self._sealed = self._sealed, None
-            if sealed is None:
-                return
-            # Under the lock: a second caller must not find it neither sealed nor opened.
+        """Once, by whoever comes first; others wait for him."""
+        with _taking:
+            sealed, self._sealed = self._sealed, OPENING
+        if sealed is OPENING:
+            with self._condition:
+                while self._sealed is OPENING:
+                    self._condition.wait(AGAIN)
+            return
+        if sealed is not None:
             try:
                 self._result = unpack(sealed) if isinstance(sealed, bytes) else sealed.open()
             except BaseException as error:  # noqa: BLE001 it is what the task has to tell
@@ -176,3 +203,4 @@ class TaskFuture(Future[Any]):
                 if not isinstance(sealed, bytes) and sealed.is_error:
                     # It was raised elsewhere. Our frames have us in them: a circle only the garbage collector would break.
                     error.__traceback__ = None
+        self._sealed = None

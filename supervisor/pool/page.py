@@ -25,6 +25,8 @@ RING = 1 << 18  # bytes; a power of two
 LARGEST = RING // 4  # bytes of one record; what is larger travels in a segment
 ROUND = 15  # a record begins and ends at a multiple of 16, so that a filler has room for its own head
 _RECORD = struct.Struct("<QII")
+_HEAD = _RECORD.size
+_pack_into = _RECORD.pack_into
 
 # Written by the worker.
 SEQUENCE, PHASE, ITEM, BEGAN_NS, TAIL, BUSY_NS, DONE, FULL = range(8)
@@ -56,7 +58,8 @@ class Page:
         self._view = memoryview(self._map)
         self.words = self._view[:PAGE].cast("Q")
         self._at = 0  # the parent's HEAD, the worker's TAIL
-        self._lock = allocate_lock()
+        lock = allocate_lock()
+        self._acquire, self._release = lock.acquire, lock.release
 
     @classmethod
     def create(cls) -> tuple[Page, int]:
@@ -78,40 +81,37 @@ class Page:
 
     def fence(self) -> None:
         """What was written before is seen by the other side before what is read after."""
-        with (
-            self._lock
-        ):  # an atomic exchange on every machine: a full barrier on x86, enough on others with the poll behind it
-            pass
+        # An atomic exchange: a full barrier on x86; on others the parent's look now and then is behind it.
+        self._acquire()
+        self._release()
 
     # -- the worker's ------------------------------------------------------------------------------------------------
 
-    def room(self, length: int) -> int:
-        """Bytes missing in the ring for a record with that payload; 0 or less when it fits."""
-        need = _RECORD.size + (length + ROUND & ~ROUND)
-        to_end = RING - (self._at & RING - 1)
-        if need > to_end:
-            need += to_end
-        return need - (RING - (self._at - self.words[HEAD]))
-
-    def write(self, sequence: int, kind: int, payload: bytes) -> None:
-        """Put a record into the ring, which must have room for it."""
+    def write(self, sequence: int, kind: int, payload: bytes) -> bool:
+        """Put a record into the ring; False when there is no room for it."""
         length = len(payload)
-        need = _RECORD.size + (length + ROUND & ~ROUND)
-        offset = self._at & RING - 1
+        need = _HEAD + (length + ROUND & ~ROUND)
+        words, at = self.words, self._at
+        offset = at & RING - 1
         if need > RING - offset:
-            _RECORD.pack_into(self._map, PAGE + offset, 0, FILLER, RING - offset - _RECORD.size)
-            self._at += RING - offset
+            if need + RING - offset > RING - (at - words[HEAD]):
+                return False
+            _pack_into(self._map, PAGE + offset, 0, FILLER, RING - offset - _HEAD)
+            at += RING - offset
             offset = 0
+        elif need > RING - (at - words[HEAD]):
+            return False
         start = PAGE + offset
-        _RECORD.pack_into(self._map, start, sequence, kind, length)
-        start += _RECORD.size
+        _pack_into(self._map, start, sequence, kind, length)
+        start += _HEAD
         self._view[start : start + length] = payload
-        self._at += need
-        self.words[TAIL] = self._at
+        self._at = words[TAIL] = at + need
+        return True
 
     def must_ring(self) -> bool:
         """Whether the parent sleeps, or soon will, and has to be woken for what was written."""
-        self.fence()
+        self._acquire()  # a fence
+        self._release()
         if self.words[RUNG]:
             return False
         self.words[RUNG] = 1
@@ -134,16 +134,16 @@ class Page:
         unpack = _RECORD.unpack_from
         while at < tail:
             start = PAGE + (at & RING - 1)
-            if start + _RECORD.size > PAGE + RING:
+            if start + _HEAD > PAGE + RING:
                 raise Broken(f"a record at {at} is cut by the ring's end")
             sequence, kind, length = unpack(memory, start)
-            start += _RECORD.size
+            start += _HEAD
             end = start + length
             if end > PAGE + RING or kind >= _KINDS:
                 raise Broken(f"a record of kind {kind} and {length} bytes at {at}")
             if kind != FILLER:
                 records.append((sequence, kind, memory[start:end]))
-            at += _RECORD.size + (length + ROUND & ~ROUND)
+            at += _HEAD + (length + ROUND & ~ROUND)
         if at != tail:
             raise Broken(f"its last record ends at {at}, its ring at {tail}")
         self._at = words[HEAD] = at

@@ -13,7 +13,8 @@ import os
 import signal
 import socket
 import struct
-import time
+from pickle import dumps
+from time import monotonic_ns
 
 from supervisor.pool import chunks, frames, page
 from supervisor.pool.arena import Place, Shelf, Store
@@ -39,6 +40,9 @@ class SoftTimeout(Exception):
     """Raised inside a task when its soft time limit has passed; it may still clean up and return something."""
 
 
+_PLAIN = frozenset({int, float, bool, type(None), str, bytes, complex})
+
+
 class _Unloaded(NamedTuple):
     """A function that nobody has called yet: unpickled in its first task's turn, for it may crash us."""
 
@@ -61,7 +65,8 @@ class Worker:
         self._results = Store()
         self._told: set[int] = set()  # segments of results the parent has
         self._main: MainModule | None = None
-        self._pid = os.getpid()
+        self._is_copy = False
+        os.register_at_fork(after_in_child=self._copied)
 
     def run(self) -> None:
         """Serve the parent until it says quit or is gone."""
@@ -122,6 +127,9 @@ class Worker:
         self._words[page.PHASE] = page.IDLE
         self._tell(0, page.UP, b"")
 
+    def _copied(self) -> None:
+        self._is_copy = True
+
     # -- a task ------------------------------------------------------------------------------------------------------
 
     def _perform(
@@ -134,8 +142,7 @@ class Worker:
         span: tuple[int, int] | None,
     ) -> None:
         words = self._words
-        began = words[page.BEGAN_NS] = time.monotonic_ns()
-        words[page.ITEM] = 0
+        began = words[page.BEGAN_NS] = monotonic_ns()
         words[page.SEQUENCE] = sequence
         words[page.PHASE] = page.UNPICKLING
         self._page.fence()
@@ -144,11 +151,15 @@ class Worker:
             self._tell(sequence, page.SKIPPED, b"")
         else:
             value = self._outcome(function, shape, data, place, span)
-            if os.getpid() != self._pid:  # the task forked, and its child came back: the ring is not his
+            if self._is_copy:  # the task forked, and its child came back: the ring is not his
                 os._exit(0)
-            words[page.BUSY_NS] += time.monotonic_ns() - began
+            words[page.BUSY_NS] += monotonic_ns() - began
             words[page.DONE] += 1
-            self._tell_outcome(sequence, value, is_chunk=shape != frames.CALL)
+            if type(value) in _PLAIN and len(told := dumps(value, 5)) <= THRESHOLD:
+                words[page.PHASE] = page.WRITING
+                self._tell(sequence, page.VALUE, told)
+            else:
+                self._tell_outcome(sequence, value, is_chunk=shape != frames.CALL)
             words[page.PHASE] = page.IDLE
             del value
         if place is not None:
@@ -161,27 +172,24 @@ class Worker:
         """The value of a call, the (values, errors) of a chunk, or an _Error."""
         words = self._words
         try:
-            called = self._function(function)
+            called = self._functions[function]
+            if type(called) is _Unloaded:
+                called = self._functions[function] = self._load(called.data, called.place)
             if shape == frames.CALL:
                 positional, named = self._load(data, place)
                 words[page.PHASE] = page.RUNNING
-                value = called(*positional, **named)
+                value = called(*positional, **named)  # type: ignore[operator]
             else:
                 items = self._load(data, place)
+                words[page.ITEM] = 0
                 words[page.PHASE] = page.RUNNING
-                value = chunks.run(words, called, items, shape, span or (0, len(items)))
+                value = chunks.run(words, called, items, shape, span or (0, len(items)))  # type: ignore[arg-type]
         except BaseException as error:  # noqa: BLE001 it is the task's result
             stamp(error, page.PHASES[words[page.PHASE]], words[page.BEGAN_NS])
             words[page.PHASE] = page.PICKLING
             return _Error(pack_error(error))
         words[page.PHASE] = page.PICKLING
         return value
-
-    def _function(self, number: int) -> Callable[..., Any]:
-        function = self._functions[number]
-        if isinstance(function, _Unloaded):
-            function = self._functions[number] = self._load(function.data, function.place)
-        return function
 
     def _load(self, data: bytes | None, place: Place | None, buffers: Sequence[Any] = ()) -> Any:
         if place is not None:
@@ -235,13 +243,12 @@ class Worker:
 
     def _tell(self, sequence: int, kind: int, payload: bytes) -> None:
         shared = self._page
-        while shared.room(len(payload)) > 0:
+        while not shared.write(sequence, kind, payload):
             self._words[page.FULL] = 1
             if shared.must_ring():
                 self._sock.send(frames.BELL)
             self._inbox.wait_for(frames.GO_ON)
             self._words[page.FULL] = 0
-        shared.write(sequence, kind, payload)
         if shared.must_ring():
             self._sock.send(frames.BELL)
 
