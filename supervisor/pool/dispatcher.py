@@ -6,12 +6,15 @@
 
 Rules:
 - Everything here runs under the lock, in whichever thread; nothing in it blocks or runs what the user wrote.
+- But a signal handler or a `__del__` may interrupt it anywhere, and call us: what finds the lock its own already does no more
+  than leave word.
 - A caller who finds a worker free sends the task himself: the fewer threads between a task and its worker the better.
 - A result is taken from the ring before anything is decided about the worker that wrote it.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -58,7 +61,7 @@ class Dispatcher:
         max_memory: int | None,
         idle_after: float,
     ) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.loop = Loop(self.lock)
         self.lending = Lending()
         self.errands, self.feeder = Errands("ninelives-pool-errands"), Errands("ninelives-pool-feeder")
@@ -76,9 +79,11 @@ class Dispatcher:
         self._offered_at = 0.0
         self._is_asked = False  # the thread was asked to send what waits
         self._thread: threading.Thread | None = None
+        self._owner = os.getpid()
         self.maps: set[object] = set()  # accepted, and not yet submitted to their end
         self._is_closing = self._is_leaving = self.is_broken = False
         self._is_final = False  # nor is the rest of a map taken any more
+        self._is_abandoned = False  # nobody can submit anything any more
         self._ended = threading.Event()
 
     def __repr__(self) -> str:
@@ -91,18 +96,25 @@ class Dispatcher:
         """Take a task. Raises what `error` is, unless it belongs to a map that was accepted before."""
         if self.error is not None and (self._is_final or not is_accepted):
             raise self.error
-        if self._thread is None:
+        is_interrupting = self._is_interrupting()
+        if self._thread is None and not is_interrupting:
             self._start(task)
         # Not under the lock, which the thread may hold while it waits for the interpreter that we have: it looks once more
         # when it has let go of the lock.
         self.feeding.pending.append(task)
-        if self.lock.acquire(blocking=False):
+        if is_interrupting:
+            self.loop.wake()
+        elif self.lock.acquire(blocking=False):
             try:
                 self._offer()
             finally:
                 self.lock.release()
         if self.loop.is_closed or self.is_broken:
             self._strand()
+
+    def _is_interrupting(self) -> bool:
+        """Whether this thread is in the middle of something here already."""
+        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 there is no other way to know
 
     def _offer(self) -> None:
         """See who can have what was added."""
@@ -133,7 +145,10 @@ class Dispatcher:
             if self.error is not None and (self._is_final or not is_accepted):
                 raise self.error
             self.apart.add(task)
-        self.aftermath.pickle_singly(task)
+        if self._is_interrupting():
+            self.later(lambda: self.aftermath.pickle_singly(task))
+        else:
+            self.aftermath.pickle_singly(task)
 
     def accept(self, plan: object, *, is_lazy: bool) -> None:
         """A map; unless it is lazy its tasks are taken whatever is closed by then, until it is `accepted`.
@@ -174,9 +189,13 @@ class Dispatcher:
         self.loop.wake()
 
     def cancel(self, task: Task, *, running: bool = True) -> bool:
-        """Take it back; one that runs loses its worker (unless `running` is False). False when it is too late."""
+        """Take it back; one that runs loses its worker (unless `running` is False). False when it is too late, or too early."""
+        if self._is_interrupting():
+            if task.future is not None:
+                self.later(task.future.cancel)
+            return False
         with self.lock:
-            if task.is_over:
+            if task.is_over or self.loop.is_closed:
                 return False
             if task.where is not None:
                 remote, sequence = task.where
@@ -198,32 +217,71 @@ class Dispatcher:
             at = task.where[0].running() if task.where is not None else None
             return at is not None and task.where is not None and at[0] == task.where[1]
 
-    def later(self, errand: Callable[[], None]) -> None:
+    def later(self, errand: Callable[[], object]) -> None:
         """Run it where it may take its time."""
         self.errands.add(errand)
 
     def close(self, *, cancel: bool, now: bool) -> None:
         """Take no more tasks; end when those taken are done. cancel: those not begun are cancelled. now: all are."""
+        self.error = self.error or RuntimeError("cannot schedule new futures after shutdown")
+        if self._is_interrupting():
+            self.later(lambda: self.close(cancel=cancel, now=now))
+            return
         with self.lock:
-            if self.loop.is_closed:
-                return
-            self.error = self.error or RuntimeError("cannot schedule new futures after shutdown")
-            self._is_closing = True
-            if cancel or now:
-                self._refuse_all()
-                self._call_off(begun=now)
-            if self._thread is None:
-                self._end()
-            self.loop.wake()
+            self._close(cancel=cancel, now=now)
+
+    def _close(self, *, cancel: bool, now: bool) -> None:
+        if self.loop.is_closed:
+            return
+        self.error = self.error or RuntimeError("cannot schedule new futures after shutdown")
+        self._is_closing = True
+        if cancel or now:
+            self._refuse_all()
+            self._call_off(begun=now)
+        if self._thread is None:
+            self._end()
+        self.loop.wake()
+
+    def abandon(self) -> None:
+        """Nobody has the pool any more: it ends when its tasks are done."""
+        # The garbage collector calls, in any thread, holding any lock. If this one is not free the thread will look before it
+        # sleeps; or it sleeps, and who has it wants to cancel, and wakes it.
+        self._is_abandoned = True
+        if not self._is_interrupting() and self.lock.acquire(blocking=False):
+            try:
+                self._close(cancel=False, now=False)
+            finally:
+                self.lock.release()
 
     def wait(self) -> None:
-        """Until everything has ended, callbacks included."""
-        if threading.current_thread() is not self._thread:
-            self._ended.wait()
-            if self._thread is not None:
-                self._thread.join()
+        """Until everything has ended, callbacks included; not at all where that would be for ever."""
+        if threading.current_thread() is self._thread or self._is_interrupting():
+            return
+        self._ended.wait()
+        if self._thread is not None:
+            self._thread.join()
             self.errands.close()
             self.feeder.close()
+
+    def disown(self) -> None:
+        """In a child forked by the user's program: nothing of this may touch what is the parent's, and nobody waits in vain."""
+        # The parent's other threads may have held any lock: none is taken here, and those of ours are made anew.
+        self.lock = threading.RLock()
+        self._ended = threading.Event()
+        self._ended.set()
+        self._thread = None
+        self.error = error = RuntimeError(f"this pool is process {self._owner}'s, and none of a child's that it forked")
+        self._refuse_all()
+        for task in self._unfinished():
+            future = task.chunk.future if task.chunk is not None else task.future
+            if future is not None:
+                future.disown(error)
+        if not self.loop.is_closed:
+            self.loop.close()
+            if self._engine is not None:
+                self._engine.close(within=0.0)
+            for remote in list(self.crew.remotes.values()):
+                remote.close()
 
     @property
     def has_ended(self) -> bool:
@@ -250,13 +308,16 @@ class Dispatcher:
         self.error = broken = PoolBroken(f"the pool's own thread failed: {error!r}")
         self._refuse_all()
         broken.__cause__ = error
-        given = [task for remote in self.crew.remotes.values() for _, task in remote.outstanding if task is not None]
-        for task in (*given, *self.feeding.waiting(), *self.apart):
+        for task in self._unfinished():
             self.finish(task, Error(broken))
         try:
             self._end()
         finally:
             self._ended.set()
+
+    def _unfinished(self) -> list[Task]:
+        given = [task for remote in self.crew.remotes.values() for _, task in remote.outstanding if task is not None]
+        return [*given, *self.feeding.waiting(), *self.apart]
 
     def _serve(self) -> None:
         while not self.loop.is_closed:
@@ -266,6 +327,8 @@ class Dispatcher:
             if not heard:
                 self.results.look(rest=True)
             self._is_asked = False
+            if self._is_abandoned and not self._is_closing:
+                self._close(cancel=False, now=False)
             if self.feeding.pending:
                 self.feed_waiting()
             self._tidy()
@@ -273,7 +336,9 @@ class Dispatcher:
                 self._leave()
 
     def _must_stay(self) -> bool:
-        """Whether something was submitted while the thread held the lock, too late for it to see."""
+        """Whether something happened while the thread held the lock, too late for it to see."""
+        if self._is_abandoned and not self._is_closing:
+            return True
         return bool(self.feeding.pending) and (bool(self.feeding.free) or self.crew.wanted < self.crew.most)
 
     def feed_waiting(self) -> None:
@@ -316,6 +381,8 @@ class Dispatcher:
         self.lending.close()
         while self.feeding.pending:
             self.finish(self.feeding.pending.popleft(), Error(self.error or RuntimeError("the pool has ended")))
+        self.errands.leave()
+        self.feeder.leave()
         self._ended.set()
 
     def _tidy(self) -> None:

@@ -19,12 +19,12 @@ class Errands:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[Callable[[], object]] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def add(self, errand: Callable[[], None]) -> None:
+    def add(self, errand: Callable[[], object]) -> None:
         """Run it soon."""
         with self._condition:
             self._waiting.append(errand)
@@ -34,12 +34,16 @@ class Errands:
             else:
                 self._condition.notify()
 
-    def close(self) -> None:
-        """Wait until all are done, and the thread has ended. What is added later is done all the same."""
+    def leave(self) -> None:
+        """End when all are done. What is added later is done all the same."""
         with self._condition:
             self._is_closed = True
             self._condition.notify_all()
-            thread = self._thread
+
+    def close(self) -> None:
+        """Wait until all are done, and the thread has ended."""
+        self.leave()
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 

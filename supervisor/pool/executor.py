@@ -258,7 +258,7 @@ class Pool(View):
             idle_after=idle_after,
         )
         super().__init__(Core(dispatcher), Options())
-        weakref.finalize(self._core, dispatcher.close, cancel=False, now=False).atexit = False
+        weakref.finalize(self._core, dispatcher.abandon).atexit = False
         _open.add(dispatcher)
 
     def __repr__(self) -> str:
@@ -294,4 +294,11 @@ def _at_exit() -> None:
         dispatcher.wait()
 
 
+def _in_child() -> None:
+    for dispatcher in list(_open):
+        dispatcher.disown()
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # noqa: SLF001 before threads are joined, as concurrent.futures does

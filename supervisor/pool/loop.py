@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
+    from threading import RLock
 
 LONGEST = 60.0  # seconds asleep
 
@@ -19,7 +19,7 @@ LONGEST = 60.0  # seconds asleep
 class Loop:
     """`turn` is for one thread, everything else for whoever holds the lock."""
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: RLock) -> None:
         self._lock = lock
         self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
