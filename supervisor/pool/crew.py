@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from supervisor.pool import frames
+from supervisor.pool import frames, page
 from supervisor.pool.parcel import pack
 from supervisor.pool.remote import Remote
 from supervisor.pool.share import shared_in
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FAILURES = 5  # starts that fail one after the other before the pool gives up
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # seconds between them
-YOUNG = 1.0  # seconds; who dies younger, before its first task, is a start that failed
+YOUNG = 1.0  # seconds; FAILURES who die younger, each before its first task, are spaced as starts that fail are
 
 
 class Welcome(NamedTuple):
@@ -86,7 +86,7 @@ class Crew:
         self.standbys: deque[Remote] = deque()
         self.wanted = least  # members there are to be
         self._numbers = 0
-        self._failures = 0
+        self._failures = self._idle_deaths = 0
         self._starting = 0
         self._ever_up = False
         self._start_at = 0.0
@@ -177,7 +177,7 @@ class Crew:
         remote = self.remotes.pop(number, None)
         if remote is None:
             return
-        was_up = remote.is_up
+        was_up, has_begun = remote.is_up, remote.page.words[page.SEQUENCE] > 0
         self._leave(remote)
         self._boss.ignore(remote)
         self._boss.buried(remote, ending)
@@ -189,8 +189,12 @@ class Crew:
                 error = remote.initializer_error
                 why = f"a worker did not start: {ending or 'the root of the pool was killed'}"
                 self._failed("the initializer failed" if error else why, error)
-        elif not remote.told and not remote.doom and time.monotonic() - remote.idle_since < YOUNG:
-            self._space_out()
+        elif has_begun:  # what it died of is a task's affair, and bounded by its retries
+            self._idle_deaths = 0
+        elif not remote.doom and time.monotonic() - remote.idle_since < YOUNG:
+            self._idle_deaths += 1
+            if self._idle_deaths > FAILURES:
+                self._space_out()
         self.fill()
 
     def _leave(self, remote: Remote) -> None:

@@ -259,3 +259,7 @@ def fail_but_at_first(path: str) -> None:
     note(path)
     if noted(path)[0] != os.getpid():
         kill()
+
+
+def twice(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array * 2

@@ -260,3 +260,13 @@ def wait_in_turn(path: str, times: int) -> int:
     if len(noted(path)) < 2 * times:
         time.sleep(FOREVER)
     return len(noted(path))
+
+
+def double_slowly(number: int) -> int:
+    time.sleep(0.0002)
+    return 2 * number
+
+
+def note_slowly(path: str) -> None:
+    note(path)
+    time.sleep(0.002)
