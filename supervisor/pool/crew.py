@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FAILURES = 5  # starts that fail one after the other before the pool gives up
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # seconds between them
+REFILL = 0.01  # seconds until a standby that was needed is replaced
 YOUNG = 1.0  # seconds; FAILURES who die younger, each before its first task, are spaced as starts that fail are
 
 
@@ -60,6 +61,9 @@ class Boss(Protocol):
 
     def hired(self, remote: Remote) -> None:
         """It may be given tasks."""
+
+    def stands_by(self, remote: Remote) -> None:
+        """It may get ready for them."""
 
     def buried(self, remote: Remote, ending: Ending | str | None) -> None:
         """It is dead; None: nobody knows how."""
@@ -166,6 +170,7 @@ class Crew:
             self._hire(remote)
         else:
             self.standbys.append(remote)
+            self._boss.stands_by(remote)
         self.fill()
 
     def deaf(self, remote: Remote) -> None:
@@ -195,7 +200,10 @@ class Crew:
             self._idle_deaths += 1
             if self._idle_deaths > FAILURES:
                 self._space_out()
-        self.fill()
+        if len(self.members) < self.wanted:
+            self.fill()
+        else:  # a standby has taken over: let it have the machine before another one is born
+            self._boss.at(time.monotonic() + REFILL, self.fill)
 
     def _leave(self, remote: Remote) -> None:
         """A member no more; a standby takes over."""

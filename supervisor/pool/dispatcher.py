@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from supervisor.pool.task import Function, Placed, Task
 
 FLOOD = 0.0001  # seconds; tasks that take less, and follow one another faster, are sent together
+KNOWN = 16  # functions a new standby loads, those used first by somebody last
 LOOK = 64  # tasks a caller leaves behind before he looks himself whether a worker has room
 UNHEARD = 1.0  # seconds after which rings are read though nobody rang
 LEAVING = 1.0  # seconds workers have to leave at the end
@@ -75,6 +77,7 @@ class Dispatcher:
         self.crew = Crew(self, most=most, least=least, standby=standby, welcome=welcome)
         self.feeding = Feeding(self, max_tasks=max_tasks, max_memory=max_memory, idle_after=idle_after)
         self.results, self.aftermath, self.watch_over = Results(self), Aftermath(self), Watch(self)
+        self._known: weakref.WeakValueDictionary[int, Function] = weakref.WeakValueDictionary()
         self.apart: set[Task] = set()  # chunks whose items are being pickled one by one
         self._offered_at = 0.0
         self._is_asked = False  # the thread was asked to send what waits
@@ -468,6 +471,21 @@ class Dispatcher:
     def hired(self, remote: Remote) -> None:
         """It may be given tasks."""
         self.feeding.feed(remote)
+
+    def stands_by(self, remote: Remote) -> None:
+        """It loads, while nobody waits for it, what others have run and lived."""
+        self._warm(remote, list(self._known.values())[-KNOWN:])
+
+    def learn(self, function: Function) -> None:
+        """A worker has run it: standbys may load it as well."""
+        function.is_known = True
+        if function.place is None and not function.shared:
+            self._known[function.number] = function
+            for remote in self.crew.standbys:
+                self._warm(remote, [function])
+
+    def _warm(self, remote: Remote, functions: list[Function]) -> None:
+        self._try(remote, lambda: remote.warm(functions))
 
     def buried(self, remote: Remote, ending: Ending | str | None) -> None:
         """It is dead: its last results count, then somebody is to blame, or nobody."""

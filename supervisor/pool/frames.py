@@ -34,6 +34,7 @@ WELCOME = 6  # main module or None, the pickled (initializer, arguments) or None
 GO_ON = 7  # there is room in the ring again
 QUIT = 8
 SHARED = 9  # key of something shared; the descriptor of its segment comes beside the frame
+WARM = 11  # numbers of functions a standby may load, for others have run them; and it may practise
 UNSHARED = 10  # key of something shared that no task to come needs
 
 # The shape of a task: how its data becomes calls.

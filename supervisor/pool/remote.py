@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from supervisor.pool.lending import Lending
     from supervisor.pool.page import Record
     from supervisor.pool.share import Shared
-    from supervisor.pool.task import Task
+    from supervisor.pool.task import Function, Task
 
 AHEAD_S = 0.004  # seconds of work a worker has before it; a round trip costs 0.1 ms
 MOST = 1024  # tasks a worker may have
@@ -138,6 +138,16 @@ class Remote:
         if task.place is not None:
             lending.lend(task.place.segment, self.number)
             self.placed += 1
+
+    def warm(self, functions: list[Function]) -> None:
+        """Have it load these and practise. Raises OSError when it is gone."""
+        messages: list[tuple[Any, ...]] = []
+        for function in functions:
+            if function.number not in self._functions:
+                self._functions.add(function.number)
+                messages.append((frames.FUNCTION, function.number, function.data, None))
+        messages.append((frames.WARM, [function.number for function in functions]))
+        self._outbox.send(frames.frame(messages))
 
     def say(self, *messages: tuple[Any, ...]) -> None:
         """Send something that is no task. Raises OSError when it is gone."""

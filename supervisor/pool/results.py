@@ -78,6 +78,8 @@ class Results:
             if kind == page.VALUE:
                 task = remote.finished(sequence)
                 if task is not None:
+                    if not task.function.is_known:
+                        self._dispatcher.learn(task.function)
                     if task.is_plain and task.future is not None:  # the common case, and nothing to it
                         if not task.is_over:
                             task.is_over = True

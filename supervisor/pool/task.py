@@ -11,7 +11,7 @@ from supervisor.pool.report import Attempt, CrashReport, TaskFailed
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from supervisor.pool.arena import Place, Shelf
     from supervisor.pool.future import TaskFuture
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Function:
     """A pickled function with a number; workers are given it once. `gone` gets the number when nobody needs it any more."""
 
-    __slots__ = ("_gone", "data", "is_of_main", "name", "number", "place", "shared")
+    __slots__ = ("__weakref__", "_gone", "data", "is_known", "is_of_main", "name", "number", "place", "shared")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Function:
         gone: deque[Function],
     ) -> None:
         self.number, self.name, self.data, self.place, self.shared = number, name, data, place, shared
+        self.is_known = False  # somebody has run it, and lived
         self.is_of_main = data is not None and b"__main__" in data
         self._gone = gone
 
@@ -162,13 +163,21 @@ def _contained(error: BaseException, function: str, item: int | None = None) -> 
 class Chunk:
     """Items of a map that were pickled together; one future for all, whose result is (values, errors by place).
 
-    index: of its first item among all. seconds: what its items took together, as far as known.
+    index: of its first item among all. seconds: what its items took together, as far as known. again: has an item of it,
+    given with its place among all, done once more by itself; raises when the pool takes no more.
     """
 
     is_error = False
 
-    def __init__(self, future: TaskFuture, items: Sequence[Any], index: int, name: str) -> None:
-        self.future, self.items, self.index, self._name = future, items, index, name
+    def __init__(
+        self,
+        future: TaskFuture,
+        items: Sequence[Any],
+        index: int,
+        name: str,
+        again: Callable[[Any, int], TaskFuture] | None = None,
+    ) -> None:
+        self.future, self.items, self.index, self._name, self._again = future, items, index, name, again
         self.seconds = 0.0
         self.tasks: list[Task] = []  # that do it, those that are over among them
         self._parts: list[tuple[int, int, Any]] = []
@@ -193,8 +202,11 @@ class Chunk:
         for first, count, sealed in self._parts:
             try:
                 values, packed = unpack(sealed) if isinstance(sealed, bytes) else sealed.open()
-            except Exception as error:  # noqa: BLE001 whatever it is, it is what these items have to tell
-                errors.update(dict.fromkeys(range(first, first + count), error))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 whatever it is, it is what an item has to tell
+                for at in range(first, first + count):
+                    found[at], errors[at] = None, error
+                if count > 1:
+                    self._open_singly(range(first, first + count), found, errors)
                 continue
             for at, data in packed.items():
                 errors[first + at] = _contained(unpack_error(data), self._name, self.index + first + at)
@@ -202,3 +214,18 @@ class Chunk:
                 return values, errors
             found[first : first + count] = values
         return found, errors
+
+    def _open_singly(self, places: range, found: list[Any], errors: dict[int, BaseException]) -> None:
+        """Values that came together, one of which cannot be unpickled here: each is made again, and comes by itself."""
+        assert self._again is not None
+        try:
+            futures = [self._again(self.items[at], self.index + at) for at in places]
+        except Exception:  # noqa: BLE001 no more to be had: what it was stands in every place
+            return
+        for at, future in zip(places, futures, strict=True):
+            try:
+                (found[at],), failed = future.result()
+            except Exception as error:  # noqa: BLE001 cancelled
+                failed = {0: error}
+            errors.pop(at)
+            errors.update((at, error) for error in failed.values())

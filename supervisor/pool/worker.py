@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CHANNEL = 6  # the socket to the parent
 SOFT_SIGNAL = signal.SIGRTMIN + 8  # a task's soft time limit has passed
+PRACTICE = 24  # turns: CPython specialises code after 8 to 16
 LOST = 70  # exit code: no going on without what was lost (EX_SOFTWARE of sysexits.h)
 _NUMBER = struct.Struct("<Q")
 
@@ -98,6 +100,8 @@ class Worker:
                 self._take_back(numbers)
             case (frames.GO_ON,):
                 pass  # one more than we waited for
+            case (frames.WARM, numbers):
+                self._warm_up(numbers)
             case (frames.SHARED, key):
                 receive(key, self._inbox.fds.popleft())
             case (frames.UNSHARED, key):
@@ -106,6 +110,20 @@ class Worker:
                 self._main = main
                 belong_to(main)
                 self._begin(initializer, buffers)
+
+    def _warm_up(self, functions: list[int]) -> None:
+        """Nobody waits: load what may be wanted, and go through the motions, so that every page they write to is our own."""
+        for number in functions:
+            unloaded = self._functions.get(number)
+            if isinstance(unloaded, _Unloaded):
+                with contextlib.suppress(Exception):  # the task that wants it will tell
+                    self._functions[number] = self._load(unloaded.data, unloaded.place)
+        self._functions[0] = int
+        call = dumps(((), {}), 5)
+        for _ in range(PRACTICE):
+            dumps(self._outcome(0, frames.CALL, call, None, None), 5)
+            self._words[page.PHASE] = page.IDLE
+            self._tell(0, page.FILLER, call)
 
     def _take_back(self, numbers: list[int]) -> None:
         """Nobody looks at these results any more; of what is idle then not all is kept."""
