@@ -121,7 +121,7 @@ class Plan:
     def _send(self, items: list[Any]) -> None:
         core = self._core
         future = TaskFuture(core.dispatcher)
-        chunk = Chunk(future, items, self._cut, self._function.name)
+        chunk = Chunk(future, items, self._cut, self._function.name, self._again)
         future.hook = lambda: self._on_done(chunk)
         parcel, submit = Parcel(b"", []), core.dispatcher.submit
         try:
@@ -139,6 +139,14 @@ class Plan:
             return
         self._cut += len(items)
         self.chunks.append(chunk)
+
+    def _again(self, item: Any, index: int) -> TaskFuture:
+        """One of them once more. Raises what submit raises."""
+        future = TaskFuture(self._core.dispatcher)
+        task = self._core.task(self._function, self._shape, pack([item]), self._options)
+        Chunk(future, [item], index, self._function.name).takes(task)
+        self._core.dispatcher.submit(task)
+        return future
 
     def _on_done(self, chunk: Chunk) -> None:
         """In the dispatcher's thread: no more than to say so."""

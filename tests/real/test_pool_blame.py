@@ -51,6 +51,15 @@ def test_items_lost_to_the_unpickling_or_the_pickling_of_a_chunk(pool: Pool) -> 
             assert found == list(range(40))
 
 
+@pytest.mark.parametrize("how", ["complain", "give_up"])
+def test_an_item_whose_result_does_not_unpickle_here_is_lost_alone(pool: Pool, how: str) -> None:
+    """In the parent: it came in one piece with the others, which are had once more, each by itself."""
+    items = [*range(20), ("unpickle", how), *range(20, 40)]
+    found = list(pool.map(tasks.make_bomb_of, items, chunksize=41, on_error="return"))
+    assert isinstance(found.pop(20), tasks.Odd if how == "complain" else SystemExit)
+    assert found == list(range(40))
+
+
 def test_an_item_that_cannot_be_pickled_is_lost_alone(pool: Pool) -> None:
     """Here, in the parent: its chunk goes without it."""
     items = [*range(20), tasks.Bomb("pickle", "complain"), *range(20, 40)]
