@@ -10,18 +10,15 @@ other options; the pool itself is the view with the default ones.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import pickle
-import sys
-import threading
 import weakref
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from supervisor.pool import frames, mapping
+from supervisor.pool import at_end, frames, mapping
 from supervisor.pool.crew import Welcome
 from supervisor.pool.dispatcher import Dispatcher
 from supervisor.pool.engine import Engine
@@ -164,6 +161,10 @@ class View(Executor):
             plan, on_error=how.pop("on_error", "raise"), progress=how.pop("progress", False), ordered=True, **how
         )
 
+    def plan(self, fn: Callable[..., Any], items: Iterable[Any], *, chunksize: int | None = None) -> mapping.Plan:
+        """The chunks of a map, for whoever gives out their results himself."""
+        return mapping.Plan(self._core, self._options, fn, (items,), chunksize=chunksize, buffersize=None, timeout=None)
+
     def chunks(
         self, fn: Callable[..., Any], items: Sequence[Any], *, chunksize: int | None = None, is_starred: bool = False
     ) -> list[TaskFuture]:
@@ -181,6 +182,10 @@ class View(Executor):
             window=None,
         )
         return [chunk.future for chunk in plan.chunks]
+
+    def drop_at_exit(self) -> None:
+        """The program is not to wait for its tasks when it ends."""
+        at_end.dropped_pools.add(self._core.dispatcher)
 
     @property
     def is_closed(self) -> bool:
@@ -259,7 +264,7 @@ class Pool(View):
         )
         super().__init__(Core(dispatcher), Options())
         weakref.finalize(self._core, dispatcher.abandon).atexit = False
-        _open.add(dispatcher)
+        at_end.open_pools.add(dispatcher)
 
     def __repr__(self) -> str:
         return f"<Pool: {self._core.dispatcher!r}>"
@@ -277,28 +282,3 @@ def _check(*, most: int, least: int, standby: int, max_tasks: int | None) -> Non
         raise ValueError(f"standby: {standby} is less than 0")
     if max_tasks is not None and max_tasks < 1:
         raise ValueError(f"max_tasks_per_child: {max_tasks} is less than 1")
-
-
-_open: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
-
-
-def _at_exit() -> None:
-    """As with every executor the program ends when its tasks are done; after Ctrl-C it just ends."""
-    interrupted = isinstance(getattr(sys, "last_value", None), KeyboardInterrupt)
-    for dispatcher in list(_open):
-        with contextlib.suppress(KeyboardInterrupt):
-            dispatcher.close(cancel=interrupted, now=interrupted)
-            dispatcher.wait()
-            continue
-        dispatcher.close(cancel=True, now=True)
-        dispatcher.wait()
-
-
-def _in_child() -> None:
-    for dispatcher in list(_open):
-        dispatcher.disown()
-    _open.clear()
-
-
-os.register_at_fork(after_in_child=_in_child)
-threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # noqa: SLF001 before threads are joined, as concurrent.futures does
