@@ -31,7 +31,10 @@ KINDS: dict[str, Kind] = {
     "start-500": Kind("500 workers, NumPy preloaded, until all are ready and beating", "s", 3.0, None, "start-500-program"),
     "start-2000": Kind("2,000 of them", "s", 12.0),
     "start-500-program": Kind("500 plain programs until all are ready", "s"),
-    "worker-pss": Kind("memory of an idle preloaded worker (PSS)", "MiB", 1.5, None, "program-pss"),
+    "worker-pss": Kind(
+        "memory of an idle worker, NumPy and its own module preloaded (PSS)", "MiB", 1.5, None, "program-pss"
+    ),
+    "worker-pss-import": Kind("… NumPy preloaded, its own module imported by itself", "MiB"),
     "program-pss": Kind("memory of a plain program (PSS)", "MiB"),
     "cpu-idle": Kind("CPU of the service, 500 workers without beats", "%", 1.0),
     "cpu-1": Kind("CPU, 500 workers beating once a second", "%", 1.0, None, "cpu-idle"),

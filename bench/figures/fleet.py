@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from bench.bell import Bell
 
-SCIENCE = '[templates.science]\npreload = ["numpy"]\n'
+NUMPY = '[templates.science]\npreload = ["numpy"]\n'
+SCIENCE = '[templates.science]\npreload = ["numpy", "functions"]\n'  # and the workers' own module
 WITHIN = 180.0  # seconds until all are ready
 SETTLED = 3.0  # seconds after that, before CPU is measured
 WEIGHED = 50  # workers whose memory is read
@@ -30,7 +31,11 @@ PLAIN = os.path.join(WORKLOAD, "plain.py")
 
 
 def start(effort: Effort) -> Iterator[Row]:
-    """500 preloaded workers, which beat once a second; then their weight."""
+    """500 preloaded workers, which beat once a second; their weight, and that of such as import their own module."""
+    with place() as (folder, bell), running(folder, functions(bell, 500, NUMPY)) as service:
+        pids = _all_ready(bell, 500, service.began, [])
+        time.sleep(SETTLED)
+        yield Row("worker-pss-import", "ninelives", _weights(pids), note=_templates(service))
     took: list[float] = []
     for _ in range(effort.starts):
         with place() as (folder, bell), running(folder, functions(bell, 500, SCIENCE)) as service:
