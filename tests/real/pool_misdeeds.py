@@ -263,3 +263,21 @@ def fail_but_at_first(path: str) -> None:
 
 def twice(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array * 2
+
+
+def fork_until_it_fails(how: str = "") -> int:
+    """As many children as there may be, which are there until we end; or until somebody sweeps them, if we end so."""
+    children = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            child = os.fork()
+            if child == 0:
+                time.sleep(FOREVER)
+                os._exit(0)
+            children.append(child)
+    if how:
+        ENDS[how]()
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return len(children)
