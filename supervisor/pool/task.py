@@ -36,7 +36,7 @@ class Function:
     ) -> None:
         self.number, self.name, self.data, self.place, self.shared = number, name, data, place, shared
         self.is_known = False  # somebody has run it, and lived
-        self.is_of_main = data is not None and b"__main__" in data
+        self.is_of_main = data is not None and b"_main__" in data  # in a worker it is called __mp_main__
         self._gone = gone
 
     def __del__(self) -> None:

@@ -216,7 +216,7 @@ class Worker:
             return unpack(data, buffers) if data is not None else unpack(buffers[0], buffers[1:])
         except (AttributeError, ImportError) as error:
             # Whoever pickled it meant the user's script, which nobody has needed here so far.
-            if self._main is None or self._main.adopted or "__main__" not in str(error):
+            if self._main is None or self._main.adopted or "_main__" not in str(error):
                 raise
             self._main.adopt()
             return unpack(data, buffers) if data is not None else unpack(buffers[0], buffers[1:])
