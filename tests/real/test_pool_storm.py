@@ -54,19 +54,19 @@ def footprint(pid: int) -> Footprint:
 
 
 def at_rest(pool: Pool) -> dict[str, Footprint]:
-    """Of the parent, the root and the template, when all workers are there and idle."""
+    """Of the parent, the root and the template, when all workers are there and nothing changes any more."""
     eventually(lambda: len(crew(pool)) == len(pool._core.dispatcher.crew.remotes) == 3)
-    eventually(
-        lambda: len(kernel.children_of_one_thread(root(pool))) == 4 + len(embryos(pool)) and len(embryos(pool)) <= 1
-    )
-    pids = {"parent": os.getpid(), "root": root(pool), "template": templates(pool)[0]}
+    before, now = None, footprints(pool)
+    while [each[:3] for each in now.values()] != before:
+        before = [each[:3] for each in now.values()]
+        time.sleep(0.2)  # it is a silence that is waited for
+        now = footprints(pool)
+    return now
+
+
+def footprints(pool: Pool) -> dict[str, Footprint]:
+    pids = {"parent": os.getpid(), "root": root(pool), "template": eventually(lambda: templates(pool))[0]}
     return {role: footprint(pid) for role, pid in pids.items()}
-
-
-def embryos(pool: Pool) -> list[int]:
-    """Processes of the root's that are neither its template nor a worker we know."""
-    known = {*crew(pool), *templates(pool)}
-    return [pid for pid in kernel.children_of_one_thread(root(pool)) if pid not in known]
 
 
 def crash(pool: Pool, count: int) -> None:
