@@ -116,8 +116,8 @@ class AsyncResult:
 class Results:
     """What `imap` and `imap_unordered` return. An error is raised in its item's place, and the next items come after it."""
 
-    def __init__(self, plan: Plan, *, ordered: bool) -> None:
-        self._plan, self._ordered = plan, ordered
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._ready: deque[tuple[Any, BaseException | None]] = deque()
 
     def __iter__(self) -> Iterator[Any]:
@@ -131,7 +131,7 @@ class Results:
         while not self._ready:
             self._plan.deadline = None if timeout is None else time.monotonic() + timeout
             try:
-                chunk = self._plan.next(ordered=self._ordered)
+                chunk = self._plan.next()
             except builtins.TimeoutError:
                 raise TimeoutError from None
             if chunk is None:
@@ -213,11 +213,11 @@ class Pool:
 
     def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> Results:
         """What func makes of every item, in order, as they come; the iterable may be infinite."""
-        return Results(self._open().plan(func, iter(iterable), chunksize=chunksize), ordered=True)
+        return Results(self._open().plan(func, iter(iterable), chunksize=chunksize))
 
     def imap_unordered(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> Results:
         """What func makes of every item, each as soon as it is there."""
-        return Results(self._open().plan(func, iter(iterable), chunksize=chunksize), ordered=False)
+        return Results(self._open().plan(func, iter(iterable), chunksize=chunksize, is_ordered=False))
 
     def _open(self) -> executor.Pool:
         if self._pool.is_closed:

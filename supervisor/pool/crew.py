@@ -155,6 +155,14 @@ class Crew:
             if not remote.doom:
                 self.retire(remote)
 
+    def dissolve(self) -> None:
+        """Nothing more is expected of anybody."""
+        self._is_closing = True
+        for remote in self.remotes.values():
+            remote.close()
+        self.remotes.clear()
+        self._welcome = Welcome(())  # what was shared with them may go
+
     # -- what happens ------------------------------------------------------------------------------------------------
 
     def up(self, remote: Remote) -> None:

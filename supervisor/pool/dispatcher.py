@@ -378,9 +378,7 @@ class Dispatcher:
         self._refuse_all()
         if self._engine is not None:
             self._engine.close(within=LEAVING)
-        for remote in self.crew.remotes.values():
-            remote.close()
-        self.crew.remotes.clear()
+        self.crew.dissolve()
         self.lending.close()
         while self.feeding.pending:
             self.finish(self.feeding.pending.popleft(), Error(self.error or RuntimeError("the pool has ended")))

@@ -135,7 +135,7 @@ class View(Executor):
         plan = mapping.Plan(
             self._core, self._options, fn, iterables, chunksize=chunksize, buffersize=buffersize, timeout=timeout
         )
-        return mapping.results(plan, on_error=on_error, progress=progress, ordered=True)
+        return mapping.results(plan, on_error=on_error, progress=progress)
 
     def imap_unordered(
         self,
@@ -149,21 +149,37 @@ class View(Executor):
     ) -> Iterator[Any]:
         """As `map`, each result as soon as it is there."""
         plan = mapping.Plan(
-            self._core, self._options, fn, iterables, chunksize=chunksize, buffersize=buffersize, timeout=timeout
+            self._core,
+            self._options,
+            fn,
+            iterables,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            timeout=timeout,
+            is_ordered=False,
         )
-        return mapping.results(plan, on_error=on_error, progress=progress, ordered=False)
+        return mapping.results(plan, on_error=on_error, progress=progress)
 
     def starmap(self, fn: Callable[..., T], iterable: Iterable[Sequence[Any]], **how: Any) -> Iterator[Any]:
         """As `map`, for items that are the arguments of one call each."""
         plan_keys = {key: how.pop(key, None) for key in ("chunksize", "buffersize", "timeout")}
         plan = mapping.Plan(self._core, self._options, fn, (iterable,), is_starred=True, **plan_keys)
-        return mapping.results(
-            plan, on_error=how.pop("on_error", "raise"), progress=how.pop("progress", False), ordered=True, **how
-        )
+        return mapping.results(plan, on_error=how.pop("on_error", "raise"), progress=how.pop("progress", False), **how)
 
-    def plan(self, fn: Callable[..., Any], items: Iterable[Any], *, chunksize: int | None = None) -> mapping.Plan:
+    def plan(
+        self, fn: Callable[..., Any], items: Iterable[Any], *, chunksize: int | None = None, is_ordered: bool = True
+    ) -> mapping.Plan:
         """The chunks of a map, for whoever gives out their results himself."""
-        return mapping.Plan(self._core, self._options, fn, (items,), chunksize=chunksize, buffersize=None, timeout=None)
+        return mapping.Plan(
+            self._core,
+            self._options,
+            fn,
+            (items,),
+            chunksize=chunksize,
+            buffersize=None,
+            timeout=None,
+            is_ordered=is_ordered,
+        )
 
     def chunks(
         self, fn: Callable[..., Any], items: Sequence[Any], *, chunksize: int | None = None, is_starred: bool = False
@@ -250,7 +266,7 @@ class Pool(View):
         if adopting():
             raise RuntimeError(GUARD)
         most = max_workers if max_workers is not None else len(os.sched_getaffinity(0))
-        _check(most=most, least=min_workers, standby=standby, max_tasks=max_tasks_per_child)
+        _check(most, min_workers, standby, max_tasks_per_child, max_memory_per_child, idle_after)
         main = MainModule.of_this_process()
         dispatcher = Dispatcher(
             most=most,
@@ -273,12 +289,18 @@ class Pool(View):
         return self
 
 
-def _check(*, most: int, least: int, standby: int, max_tasks: int | None) -> None:
+def _check(
+    most: int, least: int, standby: int, max_tasks: int | None, max_memory: int | None, idle_after: float
+) -> None:
     if most < 1:
         raise ValueError(f"max_workers: {most} is less than 1")
     if not 0 <= least <= most:
         raise ValueError(f"min_workers: {least} is not between 0 and max_workers ({most})")
-    if standby < 0:
-        raise ValueError(f"standby: {standby} is less than 0")
-    if max_tasks is not None and max_tasks < 1:
-        raise ValueError(f"max_tasks_per_child: {max_tasks} is less than 1")
+    for name, value, lowest in (
+        ("standby", standby, 0),
+        ("max_tasks_per_child", max_tasks, 1),
+        ("max_memory_per_child", max_memory, 1),
+        ("idle_after", idle_after, 0),
+    ):
+        if value is not None and not value >= lowest:
+            raise ValueError(f"{name}: {value} is less than {lowest}")

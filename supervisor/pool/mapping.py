@@ -51,6 +51,7 @@ class Plan:
         buffersize: int | None,
         timeout: float | None,
         is_starred: bool = False,
+        is_ordered: bool = True,
         window: int | None = AHEAD,
     ) -> None:
         if chunksize is not None and chunksize < 1:
@@ -75,6 +76,7 @@ class Plan:
         self._buffersize = buffersize
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.chunks: deque[Chunk] = deque()  # in order, not yet given out
+        self._is_ordered = is_ordered
         self.done: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
         self._under_way = 0
         self._cut = 0  # items
@@ -150,10 +152,14 @@ class Plan:
 
     def _on_done(self, chunk: Chunk) -> None:
         """In the dispatcher's thread: no more than to say so."""
+        # Circles that only the garbage collector would break, with all the arguments and results of a chunk.
+        chunk.future.hook = None
+        chunk.tasks.clear()
         self._under_way -= 1
         if chunk.seconds:
             self._adapt(chunk)
-        self.done.put(chunk)
+        if not self._is_ordered:
+            self.done.put(chunk)
         if not self.is_lazy and not self.is_exhausted and not self._asked:
             self._asked = True
             self._core.dispatcher.feeder.add(self.feed)
@@ -172,7 +178,7 @@ class Plan:
             left = min(left, self._buffersize)
         return LARGEST if left == LARGEST else max(1, left // (2 * self._workers))
 
-    def next(self, *, ordered: bool) -> Chunk | None:
+    def next(self) -> Chunk | None:
         """The next chunk that is done; None after the last. Raises TimeoutError."""
         if self.is_lazy:
             self.feed()
@@ -185,7 +191,7 @@ class Plan:
             failure, self._failure = self._failure, None
             raise failure
         left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-        if ordered:
+        if self._is_ordered:
             chunk = self.chunks[0]
             chunk.future.result(left) if left is not None else chunk.future.result()
             self.chunks.popleft()
@@ -213,18 +219,18 @@ class Plan:
         self._core.dispatcher.accepted(self)
 
 
-def results(plan: Plan, *, on_error: str, progress: bool, ordered: bool) -> Iterator[Any]:
+def results(plan: Plan, *, on_error: str, progress: bool) -> Iterator[Any]:
     """What the calls returned; the work has begun already. An iterator that is dropped calls off what is not begun."""
     if on_error not in ("raise", "return", "skip"):
         plan.close()
         raise ValueError(f'on_error: {on_error!r} is none of "raise", "return", "skip"')
     # Chained, so that to take an item costs no turn of the interpreter.
-    return chain.from_iterable(_lists(plan, on_error, _Progress(plan.total) if progress else None, ordered=ordered))
+    return chain.from_iterable(_lists(plan, on_error, _Progress(plan.total) if progress else None))
 
 
-def _lists(plan: Plan, on_error: str, progress: _Progress | None, *, ordered: bool) -> Iterator[list[Any]]:
+def _lists(plan: Plan, on_error: str, progress: _Progress | None) -> Iterator[list[Any]]:
     try:
-        while (chunk := plan.next(ordered=ordered)) is not None:
+        while (chunk := plan.next()) is not None:
             values, errors = chunk.future.result()
             plan.taken += len(values)
             if progress is not None:

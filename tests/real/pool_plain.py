@@ -156,3 +156,22 @@ def wait_and_make_list(gate: str) -> list[int]:
 
 class Weak:
     """Something that can be looked at without being held."""
+
+
+def length_of(table: Any, _number: int) -> int:
+    return len(table.get())
+
+
+def large_maps(size: int) -> int:
+    """Mappings of files of this process that are as long as that, to within a page."""
+    found = 0
+    with open("/proc/self/maps") as file:
+        for line in file:
+            first, _, last = line.split()[0].partition("-")
+            found += "memfd" in line and 0 <= int(last, 16) - int(first, 16) - size < 65536
+    return found
+
+
+def add_one_in_place(array: Any, _number: int = 0) -> Any:
+    array += 1
+    return array

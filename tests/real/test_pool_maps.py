@@ -242,3 +242,19 @@ def test_a_map_whose_pool_is_called_off_ends(hire: Callable[..., Pool], tmp_path
         gate.touch()
         with pytest.raises((CancelledError, RuntimeError)):
             list(found)
+
+
+@pytest.mark.parametrize("method", ["map", "imap_unordered"])
+def test_a_map_holds_what_is_under_way_and_nothing_that_was_given_out(pool: Pool, method: str) -> None:
+    """However long it is: arguments and results go with the item, not when the garbage collector comes by."""
+    gc.collect()
+    gc.disable()
+    try:
+        given = 0
+        for result in getattr(pool, method)(tasks.echo, (plain.Weak() for _ in range(600)), chunksize=2, buffersize=20):
+            assert isinstance(result, plain.Weak)
+            given += 1
+        assert given == 600
+        assert sum(isinstance(one, plain.Weak) for one in gc.get_objects()) <= 10
+    finally:
+        gc.enable()
