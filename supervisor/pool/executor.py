@@ -170,16 +170,7 @@ class View(Executor):
         self, fn: Callable[..., Any], items: Iterable[Any], *, chunksize: int | None = None, is_ordered: bool = True
     ) -> mapping.Plan:
         """The chunks of a map, for whoever gives out their results himself."""
-        return mapping.Plan(
-            self._core,
-            self._options,
-            fn,
-            (items,),
-            chunksize=chunksize,
-            buffersize=None,
-            timeout=None,
-            is_ordered=is_ordered,
-        )
+        return mapping.Plan(self._core, self._options, fn, (items,), chunksize=chunksize, is_ordered=is_ordered)
 
     def chunks(
         self, fn: Callable[..., Any], items: Sequence[Any], *, chunksize: int | None = None, is_starred: bool = False
@@ -192,8 +183,6 @@ class View(Executor):
             fn,
             (items,),
             chunksize=size,
-            buffersize=None,
-            timeout=None,
             is_starred=is_starred,
             window=None,
         )
