@@ -227,6 +227,9 @@ class Shelf:
                 tell()
         return [whole[offset : offset + length] for offset, length in place.layout]
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._books
+
     def still_used(self, number: int) -> bool:
         """Whether anybody looks at it."""
         book = self._books.get(number)

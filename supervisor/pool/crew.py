@@ -122,13 +122,17 @@ class Crew:
         while len(self.members) + len(self.standbys) + self._starting < wanted:
             try:
                 remote = Remote(self._numbers + 1)
+                try:
+                    remote.greet(self._welcome.message, self._welcome.shared)
+                except OSError:
+                    remote.close()
+                    raise
             except OSError as error:
                 self._failed(f"no worker could be started: {error}", None)
                 return
             self._numbers += 1
             self._starting += 1
             self.remotes[remote.number] = remote
-            remote.greet(self._welcome.message, self._welcome.shared)
             self._boss.listen(remote)
             self._boss.engine.spawn(remote.number, remote.theirs)
 

@@ -28,6 +28,7 @@ from supervisor.pool.feeding import Feeding
 from supervisor.pool.lending import Lending
 from supervisor.pool.loop import LONGEST, Loop
 from supervisor.pool.parcel import unpack_error
+from supervisor.pool.remote import Unsent
 from supervisor.pool.report import PoolBroken
 from supervisor.pool.results import Results
 from supervisor.pool.task import Error
@@ -409,6 +410,8 @@ class Dispatcher:
         """Send; a worker that is gone is heard of in other ways."""
         try:
             send()
+        except Unsent:
+            raise
         except OSError:
             return
         if remote.is_behind:
@@ -418,11 +421,23 @@ class Dispatcher:
 
     def send(self, remote: Remote, tasks: list[Task]) -> None:
         """Give a worker tasks."""
-        self._try(remote, lambda: remote.give(tasks, self.lending))
+        try:
+            self._try(remote, lambda: remote.give(tasks, self.lending))
+        except Unsent as error:
+            self._unsent(remote, tasks, error)
+            return
         for task in tasks:
             if task.options.is_watched:
                 self.watch_over.begin(remote)
                 break
+
+    def _unsent(self, remote: Remote, tasks: list[Task], error: Unsent) -> None:
+        """Those that need descriptors fail; the others are tried once more."""
+        needy = [task for task in tasks if task.needs_descriptors]
+        self.feeding.give_back([task for task in tasks if task not in needy])
+        for task in needy:
+            self.finish(task, Error(OSError(error.errno, f"{error.strerror}: the task could not be sent to a worker")))
+        self.feeding.feed(remote)
 
     def finish(self, task: Task, sealed: bytes | Error | Placed | None = None) -> None:
         """It is over; None: cancelled or replaced, nobody is to be told."""

@@ -118,6 +118,18 @@ class Inbox:
         del waiting[:at]
 
 
+def duplicates(fds: list[int]) -> list[int]:
+    """To be sent some time: whoever has the originals may close them before. Raises OSError, and then there are none."""
+    made: list[int] = []
+    try:
+        made.extend(map(os.dup, fds))
+    except OSError:
+        for fd in made:
+            os.close(fd)
+        raise
+    return made
+
+
 class Outbox:
     """The parent's end: what the socket does not take now waits, in order, with its descriptors."""
 
@@ -129,8 +141,8 @@ class Outbox:
         return bool(self._waiting)
 
     def send(self, data: bytes, fds: list[int] | None = None) -> None:
-        """Send or keep; the descriptors stay the caller's. Raises OSError when the other side is gone."""
-        own = [os.dup(fd) for fd in fds or ()]  # the caller may close his before they are sent
+        """Send or keep; the descriptors, made by `duplicates`, are given away. Raises OSError when the other side is gone."""
+        own = fds or []
         rest = memoryview(data)
         while len(own) > _FDS:  # more than the other side takes with one message
             self._waiting.append((rest[:1], own[:_FDS]))

@@ -35,6 +35,10 @@ _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _SPACE = socket.CMSG_SPACE(32 * array.array("i").itemsize)
 
 
+class Unsent(OSError):
+    """There are no descriptors to send tasks with."""
+
+
 class Remote:
     """See the head of this file."""
 
@@ -96,28 +100,46 @@ class Remote:
         return wanted - self.held if self.held * 2 <= wanted else 0
 
     def give(self, tasks: list[Task], lending: Lending) -> None:
-        """Send tasks, with what they need that this worker has not seen. Raises OSError when it is gone."""
+        """Send tasks, with what they need that this worker has not seen. Raises OSError when it is gone.
+
+        Raises Unsent, and nothing has changed, when there are no descriptors.
+        """
         messages: list[tuple[Any, ...]] = []
         fds: list[int] = []
+        sequence = self._sequence
+        try:
+            for task in tasks:
+                if not task.is_plain or task.function.number not in self._functions:
+                    self._prepare(task, lending, messages, fds)
+            own = frames.duplicates(fds) if fds else fds
+        except OSError as error:
+            self._forget_unsent(messages)
+            raise Unsent(*error.args) from error
         while self.released:
             messages.append((frames.RELEASED, [self.released.popleft()]))
-        sequence = self._sequence
         for task in tasks:
-            if not task.is_plain or task.function.number not in self._functions:
-                self._prepare(task, lending, messages, fds)
+            if task.place is not None:
+                lending.lend(task.place.segment, self.number)
+                self.placed += 1
             sequence += 1
             self.outstanding.append((sequence, task))
             task.where = (self, sequence)
             messages.append(task.message(sequence))
         self._sequence = sequence
         self.held += len(tasks)
-        self._outbox.send(frames.frame(messages), fds)
+        self._outbox.send(frames.frame(messages), own)
+
+    def _forget_unsent(self, messages: list[tuple[Any, ...]]) -> None:
+        known = {frames.SHARED: self._shared, frames.SEGMENT: self._segments, frames.FUNCTION: self._functions}
+        for kind, number, *_ in messages:
+            known[kind].discard(number)
 
     def greet(self, welcome: tuple[Any, ...], shared: Sequence[Shared[Any]]) -> None:
         """The first thing it hears, and the shared objects in it. Raises OSError when it is gone."""
         self._shared.update(handle.key for handle in shared)
         messages = [(frames.SHARED, handle.key) for handle in shared]
-        self._outbox.send(frames.frame([*messages, welcome]), [handle.fd for handle in shared])
+        own = frames.duplicates([handle.fd for handle in shared])
+        self._outbox.send(frames.frame([*messages, welcome]), own)
 
     def _prepare(self, task: Task, lending: Lending, messages: list[tuple[Any, ...]], fds: list[int]) -> None:
         """What comes before it: functions, segments and shared objects that are new to this worker."""
@@ -135,9 +157,6 @@ class Remote:
         if function.number not in self._functions:
             self._functions.add(function.number)
             messages.append((frames.FUNCTION, function.number, function.data, function.place))
-        if task.place is not None:
-            lending.lend(task.place.segment, self.number)
-            self.placed += 1
 
     def warm(self, functions: list[Function]) -> None:
         """Have it load these and practise. Raises OSError when it is gone."""

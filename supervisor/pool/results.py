@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from supervisor.pool import frames, page
 from supervisor.pool.task import Error, Placed
 
 if TYPE_CHECKING:
+    from supervisor.pool.arena import Place
     from supervisor.pool.dispatcher import Dispatcher
     from supervisor.pool.remote import Remote
     from supervisor.pool.task import Task
 
+_Found: TypeAlias = "tuple[Place, bytes | None, bool]"
 DEAF = 0.2  # seconds a worker may live on after it closed its socket
 
 
@@ -88,8 +92,11 @@ class Results:
                     if task.chunk is not None:
                         task.chunk.seconds += remote.mean_s or 0.0
                     finish(task, payload)
-            elif kind in (page.ERROR, page.PLACED):
-                self._take_other(remote, remote.finished(sequence), kind, payload)
+            elif kind == page.ERROR:
+                self._take_other(remote, remote.finished(sequence), payload)
+            elif kind == page.PLACED:
+                found = self._find(remote, payload)
+                self._take_other(remote, remote.finished(sequence), payload, found)
             elif kind == page.SKIPPED:
                 task = remote.skipped(sequence)
                 if task is not None:
@@ -104,11 +111,30 @@ class Results:
             elif kind == page.INITIALIZER:
                 remote.initializer_error = payload
 
-    def _take_other(self, remote: Remote, task: Task | None, kind: int, payload: bytes) -> None:
+    def _find(self, remote: Remote, payload: bytes) -> _Found | OSError:
+        """Where a result lies; or that its segment is not there, for want of descriptors. Raises page.Broken."""
+        try:
+            found = frames.decode_place(payload)
+        except (struct.error, ValueError) as error:
+            raise page.Broken(f"a result that lies nowhere: {error}") from error
+        if found[0].segment not in remote.shelf:
+            try:
+                remote.hear()  # the ring was looked at before the socket
+            except page.Broken as error:
+                self._dispatcher.crew.put_down(remote, f"it broke the protocol: {error}")
+        if found[0].segment not in remote.shelf:
+            return OSError(errno.EMFILE, "No descriptor was left for the segment with the result")
+        return found
+
+    def _take_other(
+        self, remote: Remote, task: Task | None, payload: bytes, found: _Found | OSError | None = None
+    ) -> None:
         name, item = ("", None) if task is None else (task.function.name, task.item)
         sealed: Placed | Error
-        if kind == page.PLACED:
-            place, data, is_error = frames.decode_place(payload)
+        if isinstance(found, OSError):
+            sealed = Error(found)
+        elif found is not None:
+            place, data, is_error = found
             sealed = Placed(
                 remote.shelf, place, data, is_error=is_error, released=remote.released, function=name, item=item
             )

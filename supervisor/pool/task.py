@@ -85,6 +85,12 @@ class Task:
         return piece
 
     @property
+    def needs_descriptors(self) -> bool:
+        """Whether it comes with segments, or its function does."""
+        function = self.function
+        return bool(self.place or self.shared or function.place or function.shared)
+
+    @property
     def item(self) -> int | None:
         """Its place among the inputs of a map, the first if it is more than one; None for a task of its own."""
         return None if self.chunk is None else self.chunk.index + self.first
