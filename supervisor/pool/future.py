@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from supervisor.pool.task import Task
 
 _making, _taking = threading.Lock(), threading.Lock()
-OPENING = b""  # in the place of a result that somebody is unpickling: no pickle is empty
+OPENING = bytes(7)  # in the place of a result that somebody is unpickling: this object, whatever a worker may send
 AGAIN = 0.01  # seconds between two looks whether that is done: nobody is told, for mostly nobody waits
 
 

@@ -281,3 +281,10 @@ def fork_until_it_fails(how: str = "") -> int:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     return len(children)
+
+
+def tell_a_lie(kind: int, sequence: int, payload: bytes) -> str:
+    """A record of this kind; the sequence 0 stands for our own."""
+    page = its_page()
+    page.write(sequence or page.words[0], kind, payload)
+    return "told"

@@ -81,6 +81,18 @@ def test_the_page_of_a_worker_that_dies_of_it_blames_nobody_else(hire: Callable[
     assert [future.result(PATIENCE) for future in behind] == [2 * n for n in range(50)]
 
 
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x01", b"\xff" * 100, bytes(64)], ids=["nothing", "a byte", "ones", "zeros"]
+)
+def test_a_record_that_is_not_true(pool: Pool, payload: bytes) -> None:
+    """Of every kind, for the task that writes it and for one to come: it may deceive us about itself, nobody else."""
+    for kind in range(12):
+        for sequence in (0, 1 << 40):
+            how = (kind, sequence, payload)
+            error = among_innocents(pool, lambda how=how: pool.submit(misdeeds.tell_a_lie, *how))  # type: ignore[misc]
+            assert error == "told" or isinstance(error, Exception), how
+
+
 def test_a_task_that_hides_behind_its_page_and_breaks_the_protocol(pool: Pool) -> None:
     """It looks as if it was never begun, each time: after a few workers it is blamed all the same."""
     error = among_innocents(pool, lambda: pool.submit(misdeeds.lie_and_babble, page.PHASE, page.IDLE))
