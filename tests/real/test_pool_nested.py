@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor import kernel
-from supervisor.pool import TaskFailed
+from supervisor.pool import PoolBroken, TaskFailed
 from tests.real import pool_misdeeds as misdeeds
 from tests.real import pool_nested as nested
 from tests.real import pool_tasks as tasks
@@ -147,3 +147,21 @@ def test_the_parent_gets_descriptors_back(hire: Callable[..., Pool], no_descript
     assert [pool.submit(tasks.double, n).result(PATIENCE) for n in range(10)] == [2 * n for n in range(10)]
     no_descriptors(-1)
     Innocents(pool).check()
+
+
+def test_the_pools_own_thread_fails(pool: Pool) -> None:
+    """It must not; if it does, everybody who waits is told, nothing of the pool is alive, and nothing more is taken."""
+    Innocents(pool).check()
+    family = [root(pool), *kernel.descendants(root(pool))]
+    waiting = [pool.submit(misdeeds.spin) for _ in range(4)]
+    eventually(lambda: sum(future.running() for future in waiting) == 2)
+    with pool._core.dispatcher.lock:
+        pool._core.dispatcher.at(time.monotonic(), [].pop)
+    for future in waiting:
+        error = future.exception(PATIENCE)
+        assert isinstance(error, PoolBroken)
+        assert isinstance(error.__cause__, IndexError)
+    with pytest.raises(PoolBroken):
+        pool.submit(tasks.double, 1)
+    pool.shutdown()
+    assert not any(map(is_alive, family))
