@@ -244,6 +244,7 @@ class Crew:
             self._space_out()
 
     def _space_out(self) -> None:
-        pause = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** max(0, self._failures - 1))
+        times = max(self._failures, self._idle_deaths - FAILURES)
+        pause = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** max(0, min(times, 10) - 1))
         self._start_at = time.monotonic() + pause
         self._boss.at(self._start_at, self.fill)

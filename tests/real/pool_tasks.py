@@ -134,6 +134,23 @@ class Bomb:
             ENDS[self.end]()
 
 
+class SecondTimeBomb:
+    """Ends every process it is unpickled in but the first, and one that it spares."""
+
+    def __init__(self, path: str, *, spares: int) -> None:
+        self.path, self.spares = path, spares
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if os.getpid() != self.spares:
+            note(self.path)
+            if os.getpid() != noted(self.path)[0]:
+                kill()
+
+    def __call__(self, item: int) -> int:
+        return item
+
+
 class DeathBed:
     """Ends its process when it is let go of, if that is a worker."""
 

@@ -100,6 +100,16 @@ def test_the_program_is_killed_with_busy_workers(
         time.sleep(0.005)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT])
+def test_the_program_is_ended_by_another_signal(program: Callable[..., subprocess.Popen[bytes]], number: int) -> None:
+    """It has no handler, and no time: nothing of the pool is alive either."""
+    running = program()
+    root_pid, *workers = said(running)
+    running.send_signal(number)
+    assert running.wait(PATIENCE) == -number
+    eventually(lambda: not any(map(is_alive, (root_pid, *workers))))
+
+
 def test_the_program_leaves_without_a_word(program: Callable[..., subprocess.Popen[bytes]]) -> None:
     """os._exit in the parent: nothing of the pool is alive either."""
     running = program(then="os._exit(0)")

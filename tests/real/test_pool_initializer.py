@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from supervisor.pool import PoolBroken
+from supervisor.pool.crew import FAILURES
 from tests.real import pool_misdeeds as misdeeds
 from tests.real import pool_tasks as tasks
 from tests.real.pool_world import PATIENCE, Innocents, eventually
@@ -85,6 +88,20 @@ def test_an_initializer_that_hangs_and_is_killed(hire: Callable[..., Pool], tmp_
     others.add(5)
     tasks.kill_other(eventually(lambda: tasks.noted(path))[0])
     others.check()
+
+
+def test_standbys_that_die_of_what_they_load(hire: Callable[..., Pool], tmp_path: Path) -> None:
+    """A function that only the first worker survives: he does every task, and standbys are tried ever more rarely."""
+    path = str(tmp_path / "loads")
+    pool = hire(1)
+    results = pool.map(tasks.SecondTimeBomb(path, spares=os.getpid()), itertools.count(), chunksize=1)
+    assert next(results) == 0
+    eventually(lambda: len(tasks.noted(path)) > FAILURES + 3)
+    assert [next(results) for _ in range(20)] == list(range(1, 21))
+    with pool._core.dispatcher.lock:
+        assert pool._core.dispatcher.crew._start_at > time.monotonic() - PATIENCE
+    pool.terminate()
+    assert len(tasks.noted(path)) < 50
 
 
 def test_one_worker_lives_and_no_other_can_be_started(hire: Callable[..., Pool], tmp_path: Path) -> None:
