@@ -34,6 +34,7 @@ class Aftermath:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._oom_kills = oom.kills()
+        self.in_hand: Task | None = None  # nobody else has it: should anything fail here, it is to be told
 
     def of(self, remote: Remote, ending: Ending | str | None) -> None:
         """A worker is dead, its last results are told."""
@@ -45,9 +46,11 @@ class Aftermath:
         self._dispatcher.feeding.give_back(others)
         if culprit is not None and not culprit.is_over:
             self._blame(culprit, remote, ending)
+        self.in_hand = None
         self._dispatcher.feeding.feed_all()
 
     def _blame(self, task: Task, remote: Remote, ending: Ending | str | None) -> None:
+        self.in_hand = task
         words = remote.page.words
         phase = words[page.PHASE] if words[page.PHASE] < len(page.PHASES) else page.IDLE
         cause, text = self._cause(remote, ending)
@@ -57,14 +60,14 @@ class Aftermath:
             phase=page.PHASES[phase],
             seconds=max(0.0, (time.monotonic_ns() - words[page.BEGAN_NS]) / 1e9),
             rss_bytes=ending.maxrss_bytes if isinstance(ending, Ending) else None,
-            stack=self._dispatcher.engine.stack(remote.number)[-STACK:],
+            stack=self._dispatcher.running_engine.stack(remote.number)[-STACK:],
         )
         if task.chunk is not None and task.count > 1:
             item = words[page.ITEM] - (task.span[0] if task.span is not None else 0)
             if phase != page.RUNNING or not 0 <= item < task.count:
                 self.split(task)
                 return
-            task = self._single_out(task, item)
+            task = self.in_hand = self._single_out(task, item)
         task.attempts += (attempt,)
         if retry.again(task, cause):
             alone = cause is Cause.MEMORY

@@ -22,16 +22,16 @@ def _at_exit() -> None:
     for dispatcher in list(open_pools):
         now = interrupted or dispatcher in dropped_pools
         with contextlib.suppress(KeyboardInterrupt):
-            dispatcher.close(cancel=now, now=now)
-            dispatcher.wait()
+            dispatcher.closing.close(cancel=now, now=now)
+            dispatcher.closing.wait()
             continue
-        dispatcher.close(cancel=True, now=True)
-        dispatcher.wait()
+        dispatcher.closing.close(cancel=True, now=True)
+        dispatcher.closing.wait()
 
 
 def _in_child() -> None:
     for dispatcher in list(open_pools):
-        dispatcher.disown()
+        dispatcher.closing.disown()
     open_pools.clear()
 
 

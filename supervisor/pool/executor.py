@@ -210,14 +210,14 @@ class View(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks. wait: until those taken are done and the workers gone. cancel_futures: drop those not begun."""
         dispatcher = self._core.dispatcher
-        dispatcher.close(cancel=cancel_futures, now=False)
+        dispatcher.closing.close(cancel=cancel_futures, now=False)
         if wait:
-            dispatcher.wait()
+            dispatcher.closing.wait()
 
     def terminate(self) -> None:
         """End the workers now, whatever they are at; every future that is not done is cancelled."""
-        self._core.dispatcher.close(cancel=True, now=True)
-        self._core.dispatcher.wait()
+        self._core.dispatcher.closing.close(cancel=True, now=True)
+        self._core.dispatcher.closing.wait()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -268,7 +268,7 @@ class Pool(View):
             idle_after=idle_after,
         )
         super().__init__(Core(dispatcher), Options())
-        weakref.finalize(self._core, dispatcher.abandon).atexit = False
+        weakref.finalize(self._core, dispatcher.closing.abandon).atexit = False
         at_end.open_pools.add(dispatcher)
 
     def __repr__(self) -> str:

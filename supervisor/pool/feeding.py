@@ -61,7 +61,7 @@ class Feeding:
         tasks = self._choose(remote)
         if tasks:
             self.free.pop(remote, None)
-            self._dispatcher.send(remote, tasks)
+            self._dispatcher.post.send(remote, tasks)
         elif remote.is_idle:
             self._rest(remote)
 
@@ -94,8 +94,8 @@ class Feeding:
 
     def feed_all(self) -> None:
         """Give everybody who is free something to do."""
-        if self._dispatcher.is_broken:
-            self._dispatcher.refuse_rest()
+        if self._dispatcher.closing.is_broken:
+            self._dispatcher.closing.refuse_rest()
             return
         for remote in list(self.free):
             if not self.pending and not self.alone:
@@ -150,7 +150,7 @@ class Feeding:
             if not task.is_over and self._place(task):
                 self._is_alone = True
                 self.free.pop(remote, None)
-                self._dispatcher.send(remote, [task])
+                self._dispatcher.post.send(remote, [task])
                 return
         self.feed_all()
 

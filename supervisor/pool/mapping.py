@@ -88,7 +88,7 @@ class Plan:
         self._workers = core.dispatcher.crew.most
         # Who says how much is to be taken in need not be told it twice.
         self._window = sys.maxsize if window is None or buffersize is not None else window * self._workers
-        core.dispatcher.accept(self, is_lazy=self.is_lazy)
+        core.dispatcher.closing.accept(self, is_lazy=self.is_lazy)
         self.feed()
 
     def feed(self) -> None:
@@ -96,11 +96,9 @@ class Plan:
         with self._lock:
             self._asked = False
             while not self.is_exhausted and self._has_room():
-                size = (
-                    self._size
-                    if self._buffersize is None
-                    else min(self._size, self._buffersize - (self._cut - self.taken))
-                )
+                size = self._size if self._fixed is not None else min(self._size, self._fair_share())
+                if self._buffersize is not None:
+                    size = min(size, self._buffersize - (self._cut - self.taken))
                 items: list[Any] = []
                 try:
                     items.extend(islice(self._items, size))  # what comes before an exception is in it
@@ -110,7 +108,7 @@ class Plan:
                 if items:
                     self._send(items)
             if self.is_exhausted:
-                self._core.dispatcher.accepted(self)
+                self._core.dispatcher.closing.accepted(self)
 
     def _fail(self, error: Exception) -> None:
         self._failure, self.is_exhausted = error, True
@@ -167,7 +165,7 @@ class Plan:
     def _adapt(self, chunk: Chunk) -> None:
         if self._fixed is None:
             wanted = int(CHUNK_S / (chunk.seconds / len(chunk.items)))
-            self._size = max(1, min(wanted, self._size * GROWTH, LARGEST, self._fair_share()))
+            self._size = max(1, min(wanted, self._size * GROWTH, LARGEST))
         elif self._window < sys.maxsize:
             self._window = self._workers * max(AHEAD, min(MOST, int(AHEAD_S / chunk.seconds)))
 
@@ -207,7 +205,7 @@ class Plan:
     def close(self) -> None:
         """Nobody wants the rest."""
         # Not here: the garbage collector may be who closes it, in any thread, holding any lock.
-        if (self.chunks or not self.is_exhausted) and not self._core.dispatcher.has_ended:
+        if (self.chunks or not self.is_exhausted) and not self._core.dispatcher.closing.has_ended:
             self._core.dispatcher.feeder.add(self._call_off)
         self.is_exhausted = True
 
@@ -216,7 +214,7 @@ class Plan:
             for chunk in self.chunks:
                 for task in list(chunk.tasks):
                     self._core.dispatcher.cancel(task, running=False)
-        self._core.dispatcher.accepted(self)
+        self._core.dispatcher.closing.accepted(self)
 
 
 def results(plan: Plan, *, on_error: str, progress: bool) -> Iterator[Any]:

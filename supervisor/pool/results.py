@@ -39,7 +39,7 @@ class Results:
             remote.is_deaf = True
         self.settle(remote)
         if remote.is_deaf:
-            dispatcher.ignore(remote)
+            dispatcher.office.ignore(remote)
             dispatcher.crew.deaf(remote)
             dispatcher.loop.at(time.monotonic() + DEAF, lambda: self._still_there(remote))
 
@@ -83,7 +83,7 @@ class Results:
                 task = remote.finished(sequence)
                 if task is not None:
                     if not task.function.is_known:
-                        self._dispatcher.learn(task.function)
+                        self._dispatcher.post.learn(task.function)
                     if task.is_plain and task.future is not None:  # the common case, and nothing to it
                         if not task.is_over:
                             task.is_over = True

@@ -74,11 +74,11 @@ class Watch:
             elif remote.warned != sequence:
                 remote.warned = sequence
                 remote.page.words[page.SOFT] = sequence
-                self._dispatcher.engine.signal(remote.number, SOFT_SIGNAL)
+                self._dispatcher.running_engine.signal(remote.number, SOFT_SIGNAL)
         return min(waits)
 
     def _put_down(self, remote: Remote) -> None:
         # Its stacks first: where it hung is what everybody will want to know.
         remote.doom = "timeout"
-        self._dispatcher.engine.signal(remote.number, kernel.STACK_SIGNAL)
+        self._dispatcher.running_engine.signal(remote.number, kernel.STACK_SIGNAL)
         self._dispatcher.loop.at(time.monotonic() + STACKS, lambda: self._dispatcher.crew.put_down(remote, "timeout"))

@@ -66,7 +66,7 @@ def crew(pool: Pool) -> list[int]:
 
 
 def root(pool: Pool) -> int:
-    trunk = pool._core.dispatcher.engine._trunk
+    trunk = pool._core.dispatcher.running_engine._trunk
     assert trunk.root is not None
     return trunk.root.pid
 

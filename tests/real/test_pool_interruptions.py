@@ -78,7 +78,7 @@ def test_a_handler_that_ends_the_pool_in_the_middle_of_a_submit(
         os.kill(os.getpid(), signal.SIGUSR2)
         eventually(lambda: pool.is_closed)
     pool.shutdown()
-    assert pool._core.dispatcher.has_ended
+    assert pool._core.dispatcher.closing.has_ended
 
 
 # -- fork -------------------------------------------------------------------------------------------------------------

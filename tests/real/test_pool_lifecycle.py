@@ -127,7 +127,7 @@ def test_a_pool_that_is_never_used_costs_nothing(hire: Callable[..., Pool]) -> N
     """No process, no thread."""
     before = threading.active_count()
     with hire() as pool:
-        assert pool._core.dispatcher._engine is None
+        assert pool._core.dispatcher.engine is None
         assert threading.active_count() == before
 
 

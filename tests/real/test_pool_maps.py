@@ -63,7 +63,7 @@ def test_of_nothing_comes_nothing(pool: Pool, nothing: Any) -> None:
     assert list(pool.map(tasks.double, nothing)) == []
     assert list(pool.imap_unordered(tasks.double, nothing)) == []
     assert list(pool.starmap(plain.add, nothing)) == []
-    assert pool._core.dispatcher._engine is None
+    assert pool._core.dispatcher.engine is None
 
 
 def test_starmap_spreads_its_items(pool: Pool) -> None:

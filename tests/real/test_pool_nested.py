@@ -156,7 +156,7 @@ def test_the_pools_own_thread_fails(pool: Pool) -> None:
     waiting = [pool.submit(misdeeds.spin) for _ in range(4)]
     eventually(lambda: sum(future.running() for future in waiting) == 2)
     with pool._core.dispatcher.lock:
-        pool._core.dispatcher.at(time.monotonic(), [].pop)
+        pool._core.dispatcher.loop.at(time.monotonic(), [].pop)
     for future in waiting:
         error = future.exception(PATIENCE)
         assert isinstance(error, PoolBroken)
