@@ -77,7 +77,7 @@ class Post:
 
     def _tell_all(self, function: int, segments: list[int], shared: list[int]) -> None:
         for remote in self._dispatcher.crew.remotes.values():
-            messages = remote.forget(function, segments, shared)
+            messages = remote.seen.forget(function, segments, shared)
             if messages and not remote.is_deaf:
                 self._try(remote, lambda remote=remote, messages=messages: remote.say(*messages))  # type: ignore[misc]
 

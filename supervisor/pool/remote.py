@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor.pool import frames, page
 from supervisor.pool.arena import Shelf
+from supervisor.pool.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +56,7 @@ class Remote:
         self._outbox = frames.Outbox(self.sock)
         self.outstanding: deque[tuple[int, Task | None]] = deque()  # None: taken back
         self._sequence = self._asked_back = 0
-        self._functions: set[int] = set()
-        self._segments: set[int] = set()
-        self._shared: set[int] = set()
+        self.seen = Seen()
         self.shelf = Shelf()
         self.released: deque[int] = deque()  # segments of its results that nobody looks at any more; any thread appends
         self._fds: deque[int] = deque()
@@ -109,11 +108,11 @@ class Remote:
         sequence = self._sequence
         try:
             for task in tasks:
-                if not task.is_plain or task.function.number not in self._functions:
-                    self._prepare(task, lending, messages, fds)
+                if not task.is_plain or task.function.number not in self.seen.functions:
+                    self.seen.prepare(task, lending, messages, fds)
             own = frames.duplicates(fds) if fds else fds
         except OSError as error:
-            self._forget_unsent(messages)
+            self.seen.undo(messages)
             raise Unsent(*error.args) from error
         while self.released:
             messages.append((frames.RELEASED, [self.released.popleft()]))
@@ -129,41 +128,19 @@ class Remote:
         self.held += len(tasks)
         self._outbox.send(frames.frame(messages), own)
 
-    def _forget_unsent(self, messages: list[tuple[Any, ...]]) -> None:
-        known = {frames.SHARED: self._shared, frames.SEGMENT: self._segments, frames.FUNCTION: self._functions}
-        for kind, number, *_ in messages:
-            known[kind].discard(number)
-
     def greet(self, welcome: tuple[Any, ...], shared: Sequence[Shared[Any]]) -> None:
         """The first thing it hears, and the shared objects in it. Raises OSError when it is gone."""
-        self._shared.update(handle.key for handle in shared)
+        self.seen.shared.update(handle.key for handle in shared)
         messages = [(frames.SHARED, handle.key) for handle in shared]
         own = frames.duplicates([handle.fd for handle in shared])
         self._outbox.send(frames.frame([*messages, welcome]), own)
-
-    def _prepare(self, task: Task, lending: Lending, messages: list[tuple[Any, ...]], fds: list[int]) -> None:
-        """What comes before it: functions, segments and shared objects that are new to this worker."""
-        function = task.function
-        for handle in (*function.shared, *task.shared):
-            if handle.key not in self._shared:
-                self._shared.add(handle.key)
-                messages.append((frames.SHARED, handle.key))
-                fds.append(handle.fd)
-        for place in (function.place, task.place):
-            if place is not None and place.segment not in self._segments:
-                self._segments.add(place.segment)
-                messages.append((frames.SEGMENT, place.segment))
-                fds.append(lending.fd(place.segment))
-        if function.number not in self._functions:
-            self._functions.add(function.number)
-            messages.append((frames.FUNCTION, function.number, function.data, function.place))
 
     def warm(self, functions: list[Function]) -> None:
         """Have it load these and practise. Raises OSError when it is gone."""
         messages: list[tuple[Any, ...]] = []
         for function in functions:
-            if function.number not in self._functions:
-                self._functions.add(function.number)
+            if function.number not in self.seen.functions:
+                self.seen.functions.add(function.number)
                 messages.append((frames.FUNCTION, function.number, function.data, None))
         messages.append((frames.WARM, [function.number for function in functions]))
         self._outbox.send(frames.frame(messages))
@@ -171,21 +148,6 @@ class Remote:
     def say(self, *messages: tuple[Any, ...]) -> None:
         """Send something that is no task. Raises OSError when it is gone."""
         self._outbox.send(frames.frame(list(messages)))
-
-    def forget(self, function: int, segments: list[int], shared: list[int]) -> list[tuple[Any, ...]]:
-        """What to tell it about a function, segments and shared objects that nobody will use again."""
-        messages: list[tuple[Any, ...]] = []
-        if function in self._functions:
-            self._functions.discard(function)
-            messages.append((frames.FORGET, function))
-        known = [segment for segment in segments if segment in self._segments]
-        if known:
-            self._segments.difference_update(known)
-            messages.append((frames.DROP, known))
-        for key in self._shared.intersection(shared):
-            self._shared.discard(key)
-            messages.append((frames.UNSHARED, key))
-        return messages
 
     def flush(self) -> bool:
         """Send what waits; whether all of it was. Raises OSError when it is gone."""
