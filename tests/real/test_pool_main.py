@@ -235,3 +235,29 @@ if __name__ == "__main__":
     (tmp_path / "script.py").write_text(program)
     done = run(*(["script.py"] if how == "script" else ["-c", program]), cwd=tmp_path)
     assert (done.stdout, done.stderr, done.returncode) == ("[6, 12, 20]\n", "", 0)
+
+
+def test_should_the_pool_itself_fail_everybody_is_told(tmp_path: Path) -> None:
+    """Here a library that it needs is missing at the moment it needs it: no wait is for ever, and the program ends."""
+    program = """
+import sys, time
+from supervisor import Pool
+from os import abort
+if __name__ == "__main__":
+    sys.modules["tenacity"] = None
+    pool = Pool(1)
+    for future in [pool.submit(abort), *(pool.submit(time.sleep, 0) for _ in range(3))]:
+        error = future.exception(20)
+        print(type(error).__name__, type(error.__cause__).__name__ if error else "")
+    try:
+        pool.submit(abort)
+    except Exception as error:
+        print(error)
+"""
+    (tmp_path / "script.py").write_text(program)
+    done = run("script.py", cwd=tmp_path)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "PoolBroken ModuleNotFoundError"
+    assert set(lines[1:-1]) <= {"PoolBroken ModuleNotFoundError", "NoneType "}
+    assert lines[-1].startswith("the pool's own thread failed: ModuleNotFoundError")
