@@ -75,14 +75,15 @@ def test_who_waits_for_one_kind_keeps_the_others(ends: tuple[socket.socket, sock
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 64, 100])
 def test_descriptors_arrive_in_order_however_many(ends: tuple[socket.socket, socket.socket], count: int) -> None:
-    """More than one message of the kernel's can carry: they go along with several. The sender's stay his."""
+    """More than one message of the kernel's can carry: they go along with several. What is sent is closed here."""
     ours, theirs = ends
     pipes = [os.pipe() for _ in range(count)]
     for number, (_, writer) in enumerate(pipes):
         os.write(writer, bytes([number]))
     outbox = frames.Outbox(ours)
     outbox.send(
-        frames.frame([(frames.SEGMENT, n) for n in range(count)] + [(frames.QUIT,)]), [pipe[0] for pipe in pipes]
+        frames.frame([(frames.SEGMENT, n) for n in range(count)] + [(frames.QUIT,)]),
+        frames.duplicates([pipe[0] for pipe in pipes]),
     )
     assert not outbox
     inbox = frames.Inbox(theirs)
@@ -117,7 +118,7 @@ def test_an_outbox_that_is_closed_keeps_no_descriptor(ends: tuple[socket.socket,
     before = len(os.listdir("/proc/self/fd"))
     outbox = frames.Outbox(ours)
     outbox.send(b"x" * 4_000_000)
-    outbox.send(b"y" * 100, [0] * 50)
+    outbox.send(b"y" * 100, frames.duplicates([ours.fileno()] * 50))
     assert len(os.listdir("/proc/self/fd")) == before + 50
     outbox.close()
     assert len(os.listdir("/proc/self/fd")) == before
