@@ -168,11 +168,6 @@ def eventually(look: Callable[[], T]) -> T:
     return found
 
 
-def is_alive(pid: int) -> bool:
-    now = kernel.stat(pid)
-    return now is not None and now.state not in "ZX"
-
-
 # -- in a worker ------------------------------------------------------------------------------------------------------
 
 

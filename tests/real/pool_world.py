@@ -77,11 +77,6 @@ def templates(pool: Pool) -> list[int]:
     return [now.pid for now in found if now is not None and now.command == "template pool" and now.state not in "ZX"]
 
 
-def is_alive(pid: int) -> bool:
-    now = kernel.stat(pid)
-    return now is not None and now.state not in "ZX"
-
-
 def eventually(look: Callable[[], T]) -> T:
     """What it returns as soon as that is true."""
     deadline = time.monotonic() + PATIENCE

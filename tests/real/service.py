@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from supervisor import kernel
 from supervisor.cli import client
+from tests.real.living import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -288,12 +289,6 @@ def until(look: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
         time.sleep(0.002)
     return found
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process and it is no zombie."""
-    now = kernel.stat(pid)
-    return now is not None and now.state not in "ZX"
 
 
 def _has(event: Event, fields: Mapping[str, Any]) -> bool:

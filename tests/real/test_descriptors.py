@@ -13,7 +13,8 @@ import pytest
 
 from supervisor.cli import client
 from tests.real.copied import Copy
-from tests.real.service import Service, is_alive
+from tests.real.living import is_alive
+from tests.real.service import Service
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tests.real.elsewhere import STEADY, WORDS, Elsewhere, assert_told_once, parsed, select_nothing
-from tests.real.service import Service, is_alive
+from tests.real.living import is_alive
+from tests.real.service import Service
 
 if TYPE_CHECKING:
     from pathlib import Path

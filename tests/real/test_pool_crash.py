@@ -10,7 +10,8 @@ import pytest
 
 from supervisor.pool import TaskFailed
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, Innocents, among_innocents, crew, eventually, is_alive
+from tests.real.living import is_alive
+from tests.real.pool_world import PATIENCE, Innocents, among_innocents, crew, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

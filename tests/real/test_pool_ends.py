@@ -16,7 +16,8 @@ import pytest
 from supervisor import kernel
 from supervisor.pool import TaskFailed
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, Innocents, among_innocents, eventually, is_alive, root, templates
+from tests.real.living import is_alive
+from tests.real.pool_world import PATIENCE, Innocents, among_innocents, eventually, root, templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,8 @@ import pytest
 
 from supervisor import kernel
 from supervisor.pool.mainmodule import MainModule
-from tests.real.pool_engine_rig import Rig, eventually, is_alive
+from tests.real.living import is_alive
+from tests.real.pool_engine_rig import Rig, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

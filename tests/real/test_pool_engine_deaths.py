@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor import kernel
-from tests.real.pool_engine_rig import Rig, eventually, is_alive
+from tests.real.living import is_alive
+from tests.real.pool_engine_rig import Rig, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor import kernel
-from tests.real.pool_engine_rig import Rig, eventually, is_alive
+from tests.real.living import is_alive
+from tests.real.pool_engine_rig import Rig, eventually
 from tests.real.test_pool_engine_deaths import ROOT, branded
 
 if TYPE_CHECKING:

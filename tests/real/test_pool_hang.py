@@ -14,7 +14,8 @@ from supervisor.pool import SoftTimeout, TaskFailed, TaskOutOfMemory, TaskTimeou
 from supervisor.pool.watch import STOPPED
 from tests.real import pool_misdeeds as misdeeds
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, Innocents, among_innocents, crew, eventually, is_alive
+from tests.real.living import is_alive
+from tests.real.pool_world import PATIENCE, Innocents, among_innocents, crew, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,8 @@ import pytest
 
 from tests.real import pool_plain as plain
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, crew, eventually, is_alive
+from tests.real.living import is_alive
+from tests.real.pool_world import PATIENCE, crew, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,8 @@ from supervisor.pool import PoolBroken, TaskFailed
 from tests.real import pool_misdeeds as misdeeds
 from tests.real import pool_nested as nested
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, Innocents, among_innocents, crew, eventually, is_alive, root
+from tests.real.living import is_alive
+from tests.real.pool_world import PATIENCE, Innocents, among_innocents, crew, eventually, root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

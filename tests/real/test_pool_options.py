@@ -12,7 +12,8 @@ import pytest
 from supervisor.pool import Options, Pool, PoolBroken, SoftTimeout, TaskFailed, TaskTimeout
 from tests.real import pool_plain as plain
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, crew, eventually, is_alive, templates
+from tests.real.living import is_alive
+from tests.real.pool_world import PATIENCE, crew, eventually, templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,8 @@ from supervisor import kernel
 from supervisor.pool import TaskFailed
 from tests.real import pool_misdeeds as misdeeds
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, Innocents, crew, eventually, is_alive, root, templates
+from tests.real.living import is_alive
+from tests.real.pool_world import PATIENCE, Innocents, crew, eventually, root, templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,8 @@ import signal
 import statistics
 from typing import TYPE_CHECKING
 
-from tests.real.service import is_alive, until
+from tests.real.living import is_alive
+from tests.real.service import until
 from tests.real.survival import STEADY, at, either, how_to_lose, lived_once, rig
 
 if TYPE_CHECKING:

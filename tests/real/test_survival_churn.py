@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.cli import client
-from tests.real.service import Service, is_alive, until
+from tests.real.living import is_alive
+from tests.real.service import Service, until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ import pytest
 
 from supervisor import kernel
 from tests.real.copied import Copy
-from tests.real.service import Service, is_alive, until
+from tests.real.living import is_alive
+from tests.real.service import Service, until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.cli import client
-from tests.real.service import is_alive, until
+from tests.real.living import is_alive
+from tests.real.service import until
 from tests.real.survival import lived_once, rig
 
 if TYPE_CHECKING:

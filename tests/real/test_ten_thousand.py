@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from supervisor import kernel
-from tests.real.service import PATIENCE, Service, is_alive, until
+from tests.real.living import is_alive
+from tests.real.service import PATIENCE, Service, until
 
 if TYPE_CHECKING:
     from pathlib import Path
