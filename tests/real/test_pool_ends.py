@@ -58,7 +58,7 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     ) -> subprocess.Popen[bytes]:
         path = tmp_path / "program.py"
         path.write_text(PROGRAM.format(hang=hang, args=args, then=then))
-        env = {**os.environ, "PYTHONPATH": FOLDER}
+        env = {**os.environ, "PYTHONPATH": FOLDER, "PYTHON_COLORS": "0"}  # from 3.13 on tracebacks have colours
         out = stdin if stdin is not None else subprocess.PIPE
         started.append(
             subprocess.Popen(
