@@ -6,6 +6,7 @@ and the same NumPy.
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def install() -> dict[str, str]:
             _run(python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *missing)
         except (OSError, subprocess.SubprocessError) as error:
             print(f"bench: {error}", file=sys.stderr)
+    for package in ("supervisor", "workers"):  # as pip has done with everybody else's
+        compileall.compile_dir(os.path.join(os.path.dirname(os.path.dirname(OUT)), package), quiet=2)
     return {pool: "not on this machine" for pool, package in PACKAGES.items() if not _version(package)}
 
 
