@@ -21,6 +21,7 @@ import pytest
 from hypothesis import settings
 
 from supervisor import kernel
+from supervisor.pool.arena import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -141,3 +142,11 @@ def _describe(pid: int) -> str:
     except OSError:
         line = ""
     return f"process {pid} ({line or (now.command if now else 'gone')})"
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """The writer's side of a pool's segments."""
+    one = Store()
+    yield one
+    one.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +14,14 @@ import pytest
 from supervisor.pool import Pool
 from tests.real import pool_world
 from tests.real.control_world import Client, Host
+from tests.real.pool_child import Child
 from tests.real.template_acts import MODULES
 from tests.real.template_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.real.pool_child import Link
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +87,20 @@ def hire() -> Iterator[Callable[..., Pool]]:
 def pool(hire: Callable[..., Pool]) -> Pool:
     """One of two workers."""
     return hire()
+
+
+@pytest.fixture
+def born() -> Iterator[Callable[[Callable[[Link], None]], Child]]:
+    """Forks a process that leads the life it is given; those not over are killed."""
+    children: list[Child] = []
+
+    def fork(life: Callable[[Link], None]) -> Child:
+        children.append(Child(life))
+        return children[-1]
+
+    yield fork
+    for child in children:
+        if not child.is_over:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+            child.end()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,37 +11,15 @@ import pytest
 
 from supervisor.pool.arena import COPIED_BELOW, Place, Shelf, Store
 from supervisor.pool.parcel import pack, unpack
-from tests.real.pool_child import Child, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from tests.real.pool_child import Child, Link
 
 LARGE = 2 * COPIED_BELOW
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # OpenBLAS
-
-
-@pytest.fixture
-def born() -> Iterator[Callable[[Callable[[Link], None]], Child]]:
-    children: list[Child] = []
-
-    def fork(life: Callable[[Link], None]) -> Child:
-        children.append(Child(life))
-        return children[-1]
-
-    yield fork
-    for child in children:
-        if not child.is_over:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL)
-            child.end()
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    one = Store()
-    yield one
-    one.close()
 
 
 def reading(link: Link) -> None:

@@ -12,37 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.pool.arena import COPIED_BELOW, Shelf, Store
-from tests.real.pool_child import Child, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from tests.real.pool_child import Child, Link
 
 LARGE = 2 * COPIED_BELOW
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # OpenBLAS
-
-
-@pytest.fixture
-def born() -> Iterator[Callable[[Callable[[Link], None]], Child]]:
-    children: list[Child] = []
-
-    def fork(life: Callable[[Link], None]) -> Child:
-        children.append(Child(life))
-        return children[-1]
-
-    yield fork
-    for child in children:
-        if not child.is_over:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL)
-            child.end()
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    one = Store()
-    yield one
-    one.close()
 
 
 def writing(link: Link) -> None:

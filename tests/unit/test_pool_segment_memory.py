@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.pool import arena, memory
-from supervisor.pool.arena import COPIED_BELOW, Place, Shelf, Store
+from supervisor.pool.arena import COPIED_BELOW, Store
+from tests.unit.readers import descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LARGE = 2 * COPIED_BELOW
@@ -24,24 +24,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    one = Store()
-    yield one
-    one.close()
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def reader_of(store: Store, *places: Place) -> Shelf:
-    shelf = Shelf()
-    for place in places:
-        shelf.adopt(place.segment, os.dup(store.fd(place.segment)))
-    return shelf
 
 
 def test_too_little_memory_is_a_sentence_and_costs_no_segment(

@@ -13,31 +13,13 @@ from hypothesis import strategies as st
 
 from supervisor.pool import arena, segment
 from supervisor.pool.arena import ALIGN, COPIED_BELOW, Place, Shelf, Store
+from tests.unit.readers import descriptors, reader_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LARGE = 2 * COPIED_BELOW
 MIB = 1 << 20
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    one = Store()
-    yield one
-    one.close()
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def reader_of(store: Store, *places: Place) -> Shelf:
-    shelf = Shelf()
-    for place in places:
-        shelf.adopt(place.segment, os.dup(store.fd(place.segment)))
-    return shelf
 
 
 @given(st.lists(st.integers(0, 3 * segment.PAGE), max_size=6), st.integers(0, 1))
