@@ -96,11 +96,17 @@ class Crew:
         self._start_at = 0.0
         self._is_closing = False
 
+    def is_short(self, backlog: int) -> bool:
+        """Whether `grow` would start anybody for so many tasks: those on their way will take some."""
+        return self._for(backlog) > self.wanted
+
+    def _for(self, backlog: int) -> int:
+        return min(self.most, len(self.members) + backlog)
+
     def grow(self, backlog: int) -> None:
         """So many tasks wait and nobody is free: more members, up to `most`."""
-        wanted = min(self.most, len(self.members) + backlog)
-        if wanted > self.wanted:
-            self.wanted = wanted
+        if self.is_short(backlog):
+            self.wanted = self._for(backlog)
             while self.standbys and len(self.members) < self.wanted:
                 self._promote()
             self.fill()

@@ -218,7 +218,10 @@ class Dispatcher:
         """Whether something happened while the thread held the lock, too late for it to see."""
         if self.closing.is_abandoned and not self.closing.is_closing:
             return True
-        return bool(self.feeding.pending) and (bool(self.feeding.free) or self.crew.wanted < self.crew.most)
+        # Not whenever something waits: while workers are born, or a task is alone, nothing can be done but wait.
+        feeding = self.feeding
+        backlog = len(feeding.pending)
+        return bool(backlog) and (bool(feeding.free and feeding.is_open) or self.crew.is_short(backlog))
 
     def feed_waiting(self) -> None:
         """Somebody left tasks behind."""

@@ -214,3 +214,26 @@ def test_threads_that_submit_while_the_pool_is_shut_down(hire: Callable[..., Poo
             thread.join()
         for future in futures:
             assert future.exception(PATIENCE) is None or "after shutdown" in str(future.exception())
+
+
+def test_the_thread_sleeps_while_nobody_can_take_what_waits(hire: Callable[..., Pool], tmp_path: Path) -> None:
+    """Whether a first worker is still to be born, or a task that must be alone is at work."""
+    gate = tmp_path / "go"
+    pool = hire(2, initializer=tasks.wait_for, initargs=(str(gate),))
+    dispatcher = pool._core.dispatcher
+    first = pool.submit(tasks.pid)
+    with dispatcher.lock:
+        assert dispatcher.feeding.pending
+        assert not dispatcher.crew.members
+        assert not dispatcher._must_stay()
+    gate.touch()
+    first.result(PATIENCE)
+    eventually(lambda: dispatcher.feeding.free)
+    dispatcher.feeding._is_alone = True
+    second = pool.submit(tasks.pid)
+    with dispatcher.lock:
+        assert dispatcher.feeding.pending
+        assert not dispatcher._must_stay()
+        dispatcher.feeding._is_alone = False
+        dispatcher.feeding.feed_all()
+    assert second.result(PATIENCE)
