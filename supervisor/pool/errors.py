@@ -28,6 +28,7 @@ _TEXT = 64 * 1024  # characters of a traceback
 _WORDS = 4096  # characters of an exception's own
 _STAMP = "_ninelives_stamp"
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_set = BaseException.__setattr__  # not the exception's own: a frozen dataclass refuses
 
 
 class RemoteError(Exception):
@@ -93,7 +94,7 @@ def unpack_error(data: bytes | memoryview) -> BaseException:
         for error, node in zip(errors, nodes, strict=True):
             _tie(error, node, errors)
         last = _end_of_causes(errors[0])
-        last.__cause__ = RemoteTraceback(text)
+        _set(last, "__cause__", RemoteTraceback(text))
         return errors[0]
     except BaseException as error:  # noqa: BLE001 it is told in what is returned
         return RemoteError("an exception", "", f"what came of it, {len(data):,} bytes, is damaged ({_name(error)})")
@@ -204,10 +205,10 @@ def _revived(node: dict[str, Any]) -> BaseException:
 
 def _tie(error: BaseException, node: dict[str, Any], errors: list[BaseException]) -> None:
     if node.get("context") is not None:
-        error.__context__ = errors[node["context"]]
+        _set(error, "__context__", errors[node["context"]])
     if node.get("cause") is not None:
-        error.__cause__ = errors[node["cause"]]
-    error.__suppress_context__ = bool(node.get("hidden"))
+        _set(error, "__cause__", errors[node["cause"]])
+    _set(error, "__suppress_context__", bool(node.get("hidden")))
 
 
 def _end_of_causes(error: BaseException) -> BaseException:

@@ -202,5 +202,5 @@ class TaskFuture(Future[Any]):
                 self._exception = error
                 if not isinstance(sealed, bytes) and sealed.is_error:
                     # It was raised elsewhere. Our frames have us in them: a circle only the garbage collector would break.
-                    error.__traceback__ = None
+                    error.with_traceback(None)  # setting the attribute is what a frozen dataclass refuses
         self._sealed = None

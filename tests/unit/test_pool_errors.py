@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import traceback
@@ -20,6 +21,16 @@ class Arity(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Refuses every assignment from outside, those of a traceback and a cause included."""
+
+    code: int
+
+    def __reduce__(self) -> Any:
+        return Frozen, (self.code,)
 
 
 class Leaving(Exception):
@@ -221,3 +232,17 @@ def test_a_damaged_error_is_not_unpickled(at: int, change: int, cut: int) -> Non
     data = bytearray(pack_error(ValueError("bad")))
     data[at % len(data)] ^= change
     assert isinstance(unpack_error(bytes(data[: len(data) - cut])), RemoteError)
+
+
+def test_an_exception_that_cannot_be_assigned_to_arrives_with_its_chain() -> None:
+    """A frozen dataclass: its context, its cause and the text of its traceback hang on it like on any other."""
+    error = Frozen(7)
+    BaseException.__setattr__(error, "__cause__", KeyError("first"))
+    back = unpack_error(pack_error(error))
+    assert type(back) is Frozen
+    assert back.code == 7
+    assert isinstance(back.__cause__, KeyError)
+    assert isinstance(back.__cause__.__cause__, RemoteTraceback)
+    back = unpack_error(pack_error(Frozen(8)))
+    assert type(back) is Frozen
+    assert isinstance(back.__cause__, RemoteTraceback)
