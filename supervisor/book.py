@@ -59,6 +59,7 @@ class Book:
             why=ending.why,
             stack=ending.stack,
             detect_s=ending.detect_s,
+            chaos_id=ending.chaos_id,
         )
         if ending.exit_id is not None:
             self._ledger.ack(ending.exit_id)

@@ -18,7 +18,7 @@ from supervisor.environment import read_file
 from supervisor.graph import check_graph
 from supervisor.plan import Plan, difference, fingerprint
 from supervisor.problems import BadConfig, Place, Problem, Wrong, nearest, said
-from supervisor.spec import ChildSpec, Config, GroupSpec, Policy, TemplateSpec
+from supervisor.spec import ChaosRules, ChildSpec, Config, GroupSpec, Policy, TemplateSpec
 
 __all__ = ["BadConfig", "Plan", "Problem", "check", "difference", "fingerprint", "load", "show"]
 
@@ -59,7 +59,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _config(tree: dict[str, Any], source: str, place: Place) -> Config:
-    tables = ("supervisor", "templates", "workers", "groups")
+    tables = ("supervisor", "chaos", "templates", "workers", "groups")
     for key in tree:
         if key not in tables:
             place.at(key).wrong("unknown table", nearest(key, tables))
@@ -76,7 +76,8 @@ def _config(tree: dict[str, Any], source: str, place: Place) -> Config:
         name: _worker(name, table, templates, at) for name, table, at in _named(tree, "workers", place)
     }
     groups = {name: _group(name, table, at) for name, table, at in _named(tree, "groups", place)}
-    config = Config(source=source, templates=templates, workers=workers, groups=groups, **values)
+    chaos = ChaosRules(**_table(tree, "chaos", keys.CHAOS, place))
+    config = Config(source=source, chaos=chaos, templates=templates, workers=workers, groups=groups, **values)
     check_graph(config, place)
     return config
 

@@ -71,6 +71,7 @@ class Death:
                 silent_s=round(time.monotonic() - watch.last, 3) if watch else None,
                 progress=watch.progress if watch else None,
                 status=watch.status if watch else None,
+                chaos_id=process.note.get("chaos"),
             )
         self._stopping(process, fault.why, fault)
         await self._kill(process)
@@ -148,6 +149,7 @@ class Death:
             why=fault.why if fault else failed,
             stack=forensics.stack(process),
             exit_id=seen.id,
+            chaos_id=note.get("chaos"),
         )
 
 

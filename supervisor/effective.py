@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from supervisor.problems import key_text, text
 from supervisor.spec import (
+    ChaosRules,
     ChildSpec,
     Config,
     Control,
@@ -27,6 +30,7 @@ def show(config: Config) -> str:
     """The whole effective config as TOML; its paths are absolute and its env_files are in env."""
     lines = [f"# the effective config of {text(config.source)}"]
     lines += _section(["supervisor"], service_tree(config))
+    lines += _section(["chaos"], chaos_tree(config.chaos))
     for kind, tables in (
         ("templates", {name: template_tree(spec) for name, spec in config.templates.items()}),
         ("workers", {name: worker_tree(spec) for name, spec in config.workers.items()}),
@@ -47,6 +51,13 @@ def service_tree(config: Config) -> Tree:
         "recent": size_text(config.recent),
         "control": _without_none({"group": control.group, "group_may": control.group_may}),
     })  # fmt: skip
+
+
+def chaos_tree(rules: ChaosRules) -> Tree:
+    """[chaos] as plain values."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in msgspec.structs.asdict(rules).items()
+    }
 
 
 def template_tree(spec: TemplateSpec) -> Tree:
@@ -81,6 +92,7 @@ def worker_tree(spec: ChildSpec) -> Tree:
         "nice": spec.nice,
         "cpus": spec.cpus if isinstance(spec.cpus, str) else list(spec.cpus),
         "output": _output_tree(spec.output),
+        "chaos": spec.chaos,
     })  # fmt: skip
 
 

@@ -18,6 +18,9 @@ class Event(NamedTuple):
 
 
 ALWAYS = ("timestamp", "level", "event", "msg", "schema", "seq", "instance_id")
+STAMP = "monotonic_s"
+"""CLOCK_MONOTONIC when the supervisor said it: what measures, for the wall clock may jump."""
+
 WORKER = ("worker", "spawn_id", "pid")
 ENDING = (
     "exit_kind",
@@ -31,6 +34,7 @@ ENDING = (
     "why",
     "stack",
     "detect_s",
+    "chaos_id",
     "last_lines",
     "truncated",
 )
@@ -80,7 +84,7 @@ EVENTS: dict[str, Event] = {
     "worker.hung": Event(
         "error",
         "{worker} hung: {why}",
-        (*WORKER, "silent_s", "late_s", "why", "state", "stack", "progress", "status", "truncated"),
+        (*WORKER, "silent_s", "late_s", "why", "state", "stack", "progress", "status", "chaos_id", "truncated"),
     ),
     "worker.stopping": Event("info", "{worker} stopping: {reason}", (*WORKER, "reason")),
     "worker.killed": Event("warning", "{worker} killed after its grace of {grace_s} s", (*WORKER, "grace_s")),
@@ -118,6 +122,22 @@ EVENTS: dict[str, Event] = {
     "group.released": Event("info", "group {group} released from quarantine ({reason})", ("group", "reason")),
     "standby.ready": Event("info", "{worker} has a standby (pid {pid})", WORKER),
     "standby.ended": Event("warning", "a standby of {worker} ended: {how}", (*WORKER, "how", *ENDING)),
+    "chaos.injected": Event(
+        "warning",
+        "chaos: {kind} injected into {on} ({chaos_id})",
+        (*WORKER, "on", "chaos_id", "kind", "parameters", "for_s"),
+    ),
+    "chaos.undone": Event(
+        "info",
+        "chaos: {kind} of {on} undone after {lasted_s:.3f} s ({reason}): {how}",
+        ("worker", "on", "chaos_id", "kind", "reason", "how", "lasted_s"),
+    ),
+    "chaos.refused": Event("warning", "chaos: {kind} refused: {why}", ("kind", "workers", "why")),
+    "chaos.aborted": Event(
+        "error",
+        "chaos: only {ready} of {wanted} ready, which is below abort_below = {abort_below}: everything is undone",
+        ("ready", "wanted", "abort_below"),
+    ),
     "log.dropped": Event(
         "error", "{count} log lines dropped: {reason}", ("count", "reason", "worker", "since", "bytes")
     ),

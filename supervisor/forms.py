@@ -29,6 +29,11 @@ def name() -> Reader:
     return readers.string(NAME, NAME_SAYS, "name")
 
 
+def glob() -> Reader:
+    """A name, or a pattern of names as shells know them."""
+    return readers.string(r"[A-Za-z0-9_.*?\[\]!-]{1,100}", 'a name or a glob such as "db-*"', "glob")
+
+
 def path() -> Reader:
     """A path, relative to the config file's folder."""
     plain = readers.string(r"[\s\S]+", "a path", "path")

@@ -22,7 +22,7 @@ Announce = Callable[..., None]
 
 @dataclass(slots=True)
 class Host:
-    """See the head of this file. `path` and `environment` change with a reload; the rest never does."""
+    """See the head of this file. `path`, `environment` and `chaos` change with a reload; the rest never does."""
 
     processes: Processes
     ledger: Ledger
@@ -33,6 +33,7 @@ class Host:
     name: str  # the service's
     path: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    chaos: bool = False  # whether the config enables it
     _probes: set[asyncio.Task[None]] = field(default_factory=set)
 
     def bury_probe(self, process: Process) -> None:

@@ -113,6 +113,7 @@ class Life:
             env=self.host.environment,
             path=self.host.path,
             notify=worker.notify_path(),
+            chaos=self.host.chaos,
         )
         label = {"worker": worker.name, "output": output_of(spec)}
         note = {

@@ -7,6 +7,7 @@ mistake. What comes out is one JSON object a line; the pump adds what only it kn
 from __future__ import annotations
 
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +21,7 @@ import structlog  # noqa: E402
 if not _rich_was_there:
     del sys.modules["rich"]
 
-from supervisor.events import EVENTS  # noqa: E402
+from supervisor.events import EVENTS, STAMP  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -82,4 +83,5 @@ def _in_words(_logger: Any, level: str, event: MutableMapping[str, Any]) -> byte
         sentence = EVENTS[name].message.format_map(_Blank(said))
     except (ValueError, TypeError):  # a format such as .3f for a field that is missing
         sentence = name
-    return _encode({"timestamp": timestamp, "level": level, "event": name, "msg": sentence, **said})
+    line = {"timestamp": timestamp, "level": level, "event": name, "msg": sentence, **said}
+    return _encode({**line, STAMP: round(monotonic(), 6)})

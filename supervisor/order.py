@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from supervisor.spec import ChildSpec
 
 
+CHAOS = "NINELIVES_CHAOS"
+
+
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """What workers inherit of the service's environment: all but what systemd meant for the service alone."""
-    return {name: value for name, value in inherited.items() if name not in SCRUB}
+    return {name: value for name, value in inherited.items() if name not in SCRUB and name != CHAOS}
 
 
 def names(spec: ChildSpec, count: int) -> list[str]:
@@ -63,11 +66,17 @@ def order(
     env: dict[str, str],
     path: tuple[str, ...],
     notify: str | None,
+    chaos: bool = False,
 ) -> dict[str, Any]:
-    """The fields of a `spawn` request that follow from the spec (docs/architecture.md, "Template protocol")."""
+    """The fields of a `spawn` request that follow from the spec (docs/architecture.md, "Template protocol").
+
+    chaos: whether the service's config enables it; a worker whose spec does too has its hook put into its heart.
+    """
     said = {**identity(spec, name=name, replica=replica, notify=notify), "NINELIVES_BEAT_FD": "3"}
     if spec.beat_within is not None:
         said["NINELIVES_BEAT_WITHIN"] = str(spec.beat_within)
+    if chaos and spec.chaos:
+        said[CHAOS] = "1"
     return {
         "name": name,
         "spec": spec.name,

@@ -80,7 +80,7 @@ def difference(old: Config, new: Config) -> Plan:
     restructured = tuple(name for name, changed in groups.items() if {"members", "strategy"} & set(changed))
     service = [
         key
-        for key in ("name", "recent", "starting_at_once", "control")
+        for key in ("name", "recent", "starting_at_once", "control", "chaos")
         if getattr(old, key) != getattr(new, key)
     ]
     return Plan(
@@ -138,6 +138,6 @@ def _lines(plan: Plan) -> list[str]:
     lines += [f"! group {name} is put together anew" for name in plan.groups_restructured]
     lines += [f"~ group {name} goes on ({', '.join(keys)})" for name, keys in plan.groups_updated.items()]
     lines += [f"~ template {name} is rebuilt; running workers stay" for name in plan.rebuilt]
-    lines += [f"~ supervisor.{key}" for key in plan.service]
+    lines += [f"~ {key}" if key == "chaos" else f"~ supervisor.{key}" for key in plan.service]
     lines += [f"= supervisor.{key} changes only when the service is started anew" for key in plan.later]
     return lines

@@ -10,14 +10,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from supervisor import forms, keys, parts, readers, units
-from supervisor.effective import group_tree, service_tree, template_tree, toml, worker_tree
-from supervisor.spec import ChildSpec, Config, GroupSpec, Output, Probe, TemplateSpec
+from supervisor.effective import chaos_tree, group_tree, service_tree, template_tree, toml, worker_tree
+from supervisor.spec import ChaosRules, ChildSpec, Config, GroupSpec, Output, Probe, TemplateSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TABLES: dict[str, tuple[Mapping[str, readers.Key], dict[str, Any]]] = {
     "supervisor": (keys.SUPERVISOR, service_tree(Config(source="")) | {"path": None}),
+    "chaos": (keys.CHAOS, chaos_tree(ChaosRules())),
     "templates": (keys.TEMPLATE, template_tree(TemplateSpec(name=""))),
     "workers": (keys.WORKER, worker_tree(ChildSpec(name=""))),
     "groups": (keys.GROUP, group_tree(GroupSpec(name="", members=())) | {"members": None}),
@@ -55,6 +56,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "supervisor": {"$ref": "#/$defs/supervisor"},
+            "chaos": {"$ref": "#/$defs/chaos"},
             "templates": named | {"additionalProperties": {"$ref": "#/$defs/templates"}},
             "workers": named | {"additionalProperties": {"$ref": "#/$defs/workers"}},
             "groups": named | {"additionalProperties": {"$ref": "#/$defs/groups"}},
@@ -65,6 +67,7 @@ def schema() -> dict[str, Any]:
             ),
             "size": _number_or(units.SIZE, {"type": "integer", "minimum": 0, "maximum": units.LARGEST}),
             "supervisor": _with_defaults("supervisor"),
+            "chaos": _with_defaults("chaos"),
             "templates": _with_defaults("templates"),
             "workers": _with_defaults("workers")
             | {"oneOf": [{"required": ["target"]}, {"required": ["command"]}]},
@@ -82,7 +85,7 @@ def reference() -> str:
     """docs/config.md: every key with type, default and one line."""
     parts = [_HEAD]
     for name, (known, defaults) in _TABLES.items():
-        title = "[supervisor]" if name == "supervisor" else f"[{name}.NAME]"
+        title = f"[{name}]" if name in {"supervisor", "chaos"} else f"[{name}.NAME]"
         parts.append(f"## `{title}`\n\n{_rows(known, defaults)}")
     for name, (note, known, defaults) in _PARTS.items():
         parts.append(f"## `{name} = {{ … }}`\n\n{note}\n\n{_rows(known, defaults)}")

@@ -171,6 +171,21 @@ class Control(Noun, frozen=True):
     group_may: str = "read"  # read | all
 
 
+class ChaosRules(Noun, frozen=True):
+    """What chaos may do to a service: nothing, unless it is enabled.
+
+    max_count and max_percent bound the workers under a fault at one time; below the share `abort_below` of ready ones
+    everything is undone. parts: whether the service's own processes may be hit. protected: names or globs that never are.
+    """
+
+    enabled: bool = False
+    max_count: int = 1
+    max_percent: float = 50.0
+    abort_below: float = 0.5
+    parts: bool = False
+    protected: tuple[str, ...] = ()
+
+
 class Config(Noun, frozen=True):
     """A whole config file, checked and with every default filled in."""
 
@@ -180,6 +195,7 @@ class Config(Noun, frozen=True):
     starting_at_once: int = 32
     recent: int = 4 * 1024 * 1024  # bytes of log lines kept in memory for `logs` and `events`
     control: Control = Control()
+    chaos: ChaosRules = ChaosRules()
     templates: dict[str, TemplateSpec] = {}
     workers: dict[str, ChildSpec] = {}
     groups: dict[str, GroupSpec] = {}
@@ -218,6 +234,7 @@ class Ending(Noun, frozen=True):
     why: str | None = None  # a sentence, where the code does not say it all
     stack: str | None = None
     exit_id: int | None = None  # the anchor's number for the exit, acknowledged with the ending
+    chaos_id: str | None = None  # of the last fault injected into this life
 
 
 class Verdict(StrEnum):

@@ -61,6 +61,7 @@ class Shelf:
             env=host.environment,
             path=host.path,
             notify=None,
+            chaos=host.chaos,
         )
         label = {"worker": spec.name, "output": output_of(spec)}
         try:

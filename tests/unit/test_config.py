@@ -124,7 +124,7 @@ def test_an_empty_file_is_a_service_without_workers(tmp_path: Path) -> None:
         ("limits = {}", "workers.a.limits: unknown key"),
         ("recycle = {}", "workers.a.recycle: unknown key"),
         ("credentials = {}", "workers.a.credentials: unknown key"),
-        ("chaos = true", "workers.a.chaos: unknown key"),
+        ("chaos = 1", "workers.a.chaos: must be true or false, not 1"),
         ("backoff = { initial = 1, max = 0.5 }", "workers.a.backoff.max: 0.5 s is below initial (1 s); "),
         (
             "backoff = { multiplier = 0.5 }",
@@ -189,7 +189,7 @@ def test_a_mistake_in_a_worker_is_told_with_its_place(tmp_path: Path, line: str,
     ("text", "problem"),
     [
         ("[worker.a]", 'worker: unknown table; did you mean "workers"?'),
-        ("[chaos]", "chaos: unknown table"),
+        ("[chaos]\nenable = true", "chaos.enable: unknown key"),
         ("workers = 3", "workers: must be a table of tables, not 3"),
         ("[workers]\na = 3", "workers.a: must be a table, not 3; begin it with [workers.a]"),
         ("supervisor = []", "supervisor: must be a table, not a list"),
