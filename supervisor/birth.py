@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gc
+import io
 import os
 import select
 import signal
@@ -77,12 +78,16 @@ _FIELDS = frozenset(Request._fields)
 
 
 def warm_up() -> None:
-    """In the template, so that no child has to: signals as a worker finds them, but SIGINT."""
+    """In the template, so that no child has to: signals as a worker finds them, but SIGINT; and its output."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGINT, *_NEVER_TOUCHED, *IGNORED_BY_PYTHON}:
         if signal.getsignal(number) is not signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or every worker would write it once more
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a worker's prints show at once
 
 
 def live(request: Request, fds: list[int], *, born_of: int | None) -> NoReturn:
@@ -173,6 +178,7 @@ def _work(request: Request) -> int:
     with step("import"):
         _load(function)
     say_hello(request, BEAT, pid=os.getpid(), start=kernel.own_start(), heart=function.takes_heart)
+    heart.listen_for_chaos()
     if not function.prepared(heart):
         return 1
     if request.standby and not _wait_for_go(heart):

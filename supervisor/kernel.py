@@ -7,6 +7,7 @@ through fork, exec, setsid and a cleared environment.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -256,6 +257,19 @@ def kill_branded(nonce: int, *, spare: frozenset[int] = frozenset()) -> int:
             found += send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
     return found
+
+
+def kill_with_descendants(pids: list[int]) -> None:
+    """SIGKILL these processes, and all below them; for who has the right to, and is their parent or nobody is."""
+    below = [each for pid in pids for each in descendants(pid)]
+    alive = [now for pid in (*pids, *below) if (now := stat(pid)) is not None and now.state not in "ZX"]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none forks while we go through them
+        for each in alive:
+            pidfd = open_pidfd(each.pid, each.start)
+            if pidfd is not None:
+                with contextlib.suppress(PermissionError):
+                    send_signal(pidfd, number)
+                os.close(pidfd)
 
 
 def last_rites(nonce: int, *, seconds: float = 2.0) -> None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import io
 import os
 import select
 import signal
@@ -151,10 +150,6 @@ def _preload(modules: tuple[str, ...], load: Callable[[str], object], beat: int 
         except BaseException as error:  # noqa: BLE001 it is said; the worker can still import it itself
             freshness.fail(module)
             _say_failed(module, error, beat)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # or every worker would write it once more
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)  # a worker's prints show at once
     now = time.monotonic()
     took = round(now - began, 6)
     say(beat, wire.encode("ready", at=round(now, 6), took_s=took, modules=len(sys.modules)))

@@ -117,6 +117,21 @@ class Child:
             self.channel = None
 
 
+def in_common(target: str) -> bytes:
+    """How all requests for workers of a pool begin, to a template and ("op") to a root: an object that is still open."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("NINELIVES_BEAT")}
+    said = {
+        "op": "spawn",
+        "kind": "spawn",
+        "target": target,
+        "args": {},
+        "ready": "started",
+        "spec": "pool",
+        "env": env,
+    }
+    return json.dumps(said, separators=(",", ":")).encode()[:-1] + b","
+
+
 def given(fds: list[int]) -> None:
     """They are on their way, or nobody wanted them: our copies of the beat pipe's end and of /dev/null are closed."""
     os.close(fds[BEAT_W])

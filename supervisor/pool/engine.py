@@ -14,17 +14,16 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal as signals
 import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from supervisor.pool.child import BEAT_W, Child, given, send
+from supervisor.pool.child import BEAT_W, Child, given, in_common, send
 from supervisor.pool.ending import Ending
 from supervisor.pool.stem import MAIN
-from supervisor.pool.trunk import Trunk
+from supervisor.pool.trunk import WORKER, Trunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from supervisor.pool.mainmodule import MainModule
     from supervisor.pool.trunk import Listener
 
-TARGET = "supervisor.pool.worker:main"
+TARGET = f"{WORKER}:main"
 TRIES = 4  # births of one worker that never happen before it is given up
 ON_THEIR_WAY = 16  # requests to a template that are not answered: more wait here, where a socket's buffer is no limit
 _KILLED = "it was killed before it began"
@@ -48,9 +47,7 @@ class Engine:
         told = None if main is None else (MAIN, main.path, main.name, main.argv)
         words = [target.partition(":")[0], *([MAIN] if main is not None else []), *preload]
         self._trunk = Trunk(listener, self, preload=words, main=told)
-        env = {name: value for name, value in os.environ.items() if not name.startswith("NINELIVES_BEAT")}
-        common = {"kind": "spawn", "target": target, "args": {}, "ready": "started", "spec": "pool", "env": env}
-        self._common = json.dumps(common, separators=(",", ":")).encode()[:-1] + b","
+        self._common = in_common(target)
         self._owner = os.getpid()
         self._children: dict[int, Child] = {}
         self._waiting: deque[Child] = deque()
@@ -62,7 +59,7 @@ class Engine:
         return f"<Engine of {len(self._children)} workers, {self._trunk!r}>"
 
     def start(self) -> None:
-        """Start the root and its template, if they are not running. Raises OSError."""
+        """Start the root, and its template if workers are born of that, where they are not running. Raises OSError."""
         self._check()
         self._open_news()
         self._trunk.grow()
@@ -146,11 +143,11 @@ class Engine:
 
     def may_ask(self) -> None:
         """Ask the template for those who wait, as many as may be on their way."""
-        template = self._trunk.template
-        while self._waiting and len(self._asked) < ON_THEIR_WAY and template is not None:
+        trunk = self._trunk
+        while self._waiting and len(self._asked) < ON_THEIR_WAY and (trunk.bears or trunk.template is not None):
             child = self._waiting.popleft()
             try:
-                self._ask(child, template.channel)
+                self._ask(child)
             except (BrokenPipeError, ConnectionResetError):
                 self._waiting.appendleft(child)  # the template is dead; its successor is asked
                 return
@@ -195,14 +192,17 @@ class Engine:
 
     # -- births -------------------------------------------------------------------------------------------------------
 
-    def _ask(self, child: Child, channel: socket.socket) -> None:
-        assert self._trunk.root is not None
-        data, fds = child.request(self._common, self._trunk.root)
+    def _ask(self, child: Child) -> None:
+        root, template = self._trunk.root, self._trunk.template
+        assert root is not None
+        data, fds = child.request(self._common, root)
         try:
             if child.is_alone:
                 self._ask_alone(data, fds)
+            elif template is not None:
+                send(template.channel, data, fds)
             else:
-                send(channel, data, fds)
+                root.say_encoded(data, fds)
         except OSError:
             child.deaf()
             raise
@@ -231,6 +231,7 @@ class Engine:
             elif message.kind in {"started", "ready"} and not child.is_born:
                 child.is_born = True
                 self._let_go(child)
+                self._trunk.has_born()
                 if not child.is_forgotten:
                     self._listener.born(child.number, child.pid or 0)
             elif message.kind == "refused":
@@ -260,10 +261,8 @@ class Engine:
         if child.doom is not None:
             self._give_up(child, _KILLED)
         elif child.tries >= TRIES:
-            self._give_up(
-                child,
-                f"{child.tries} times it ended before its first word; the last template: {self._trunk.last_words}",
-            )
+            last = f"the last template: {self._trunk.last_words}"
+            self._give_up(child, f"{child.tries} times it ended before its first word; {last}")
         else:
             self._waiting.appendleft(child)
             if self._trunk.template is None:

@@ -1,11 +1,12 @@
 """The root of a pool's processes: their parent and reaper, for the program that has the pool may be anything and never forks.
 
     parent ──posix_spawn──> root ──fork──> template ──> embryo ──> worker
+                                 ├─fork──> worker: the first ones, which nobody has preloaded anything for
                                  └─fork──> once, a template that becomes one worker itself: where forking is refused
 
-It decides nothing. It forks templates out of itself (no second interpreter is started), reaps every child, for all that
-is orphaned below it becomes its child, and says who ended; it kills what an ended worker has left behind, and everything
-at all when the parent is gone. Standard library only, one thread, nothing that can block. The packets are in
+It decides nothing. It forks workers and templates out of itself (no second interpreter is started), reaps every child, for
+all that is orphaned below it becomes its child, and says who ended; it kills what an ended worker has left behind, and
+everything at all when the parent is gone. Standard library only, one thread, nothing that can block. The packets are in
 docs/architecture.md, "The pool's processes".
 
 Rules:
@@ -19,19 +20,25 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import importlib
 import json
 import os
 import select
 import signal
+import site
 import socket
 import sys
 import time
 
-from supervisor import kernel
+from supervisor import birth, kernel
+from supervisor.pool import worker as _worker  # noqa: F401 every child of ours is to have it
 from supervisor.speech import describe
 from supervisor.template import Options, be
-from workers.hints import Any, NoReturn
+from workers.hints import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHANNEL = 3  # to the parent
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -103,12 +110,15 @@ class Root:
         match packet["op"]:
             case "template":
                 try:
-                    self._templates[self._fork(fds, packet["preload"], once=False)] = packet["number"]
+                    self._templates[self._fork_template(fds, packet["preload"], once=False)] = packet["number"]
                 except OSError as error:
                     self._say(op="gone", number=packet["number"], why=f"fork: {error}")
             case "once":
                 with contextlib.suppress(OSError):  # its beat pipe ends
-                    self._fork(fds, packet["preload"], once=True)
+                    self._fork_template(fds, packet["preload"], once=True)
+            case "spawn":
+                with contextlib.suppress(OSError):
+                    self._fork(lambda: self._be_worker(packet, fds))
             case "kill":
                 # Our own child, not reaped yet, or nobody's: its number cannot be another's.
                 if packet["pid"] in kernel.children_of_one_thread(os.getpid()):
@@ -133,33 +143,45 @@ class Root:
             self._unsaid.clear()
         self._poll.modify(self._channel, select.POLLIN)
 
-    # -- templates ----------------------------------------------------------------------------------------------------
+    # -- children -----------------------------------------------------------------------------------------------------
 
-    def _fork(self, fds: list[int], preload: list[str], *, once: bool) -> int:
-        """A child that is a template; fds: its channel, its beat pipe. Raises OSError."""
+    def _fork(self, be: Callable[[], int]) -> int:
+        """The pid of a child that does this, and ends with the exit code it gives. Raises OSError."""
         pid = os.fork()
         if pid:
             return pid
         code = 1
         try:
-            moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]
-            for place, fd in enumerate(moved, CHANNEL):
-                os.dup2(fd, place, inheritable=False)
-            os.closerange(_BEAT + 1, 1 << 30)
-            os.setsid()
-            self._settle()
-            options = Options(NAME, self._nonce, os.getppid(), once, tuple(preload), hurried=True)
-            code = be(options, self._load)
+            code = be()
         except BaseException:  # noqa: BLE001 said on stderr; nothing may return into the root's loop from here
             sys.excepthook(*sys.exc_info())
         os._exit(code)
 
+    def _fork_template(self, fds: list[int], preload: list[str], *, once: bool) -> int:
+        """fds: its channel, its beat pipe. Raises OSError."""
+        options = Options(NAME, self._nonce, os.getpid(), once, tuple(preload), hurried=True)
+        return self._fork(lambda: self._be_template(options, fds))
+
+    def _be_template(self, options: Options, fds: list[int]) -> int:
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]
+        for place, fd in enumerate(moved, CHANNEL):
+            os.dup2(fd, place, inheritable=False)
+        os.closerange(_BEAT + 1, 1 << 30)
+        os.setsid()
+        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # a library that starts threads could not be forked
+        self._settle()
+        return be(options, self._load)
+
+    def _be_worker(self, packet: dict[str, Any], fds: list[int]) -> NoReturn:
+        self._settle()
+        site.setquit()  # which -S left out
+        birth.warm_up()
+        gc.freeze()
+        birth.live(birth.Request.from_packet(packet), fds, born_of=None)
+
     def _settle(self) -> None:
         """Where the parent finds its modules, we do."""
-        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # a library that starts threads could not be forked
         if self._hello["site"]:
-            import site  # noqa: PLC0415 which template imports anyhow
-
             site.main()
         ours = os.path.dirname(os.path.dirname(os.path.abspath(kernel.__file__)))
         path = self._hello["path"]
@@ -220,7 +242,7 @@ class Root:
             return
         found = {pid: self._number_of(pid) for pid in kernel.children_of_one_thread(os.getpid())}
         left = {pid: number for pid, number in found.items() if number in self._sweeping}
-        kill(list(left))
+        kernel.kill_with_descendants(list(left))
         self._sweeping &= set(left.values())
 
     def _take_all_along(self) -> NoReturn:
@@ -228,7 +250,7 @@ class Root:
         deadline = time.monotonic() + _DEADLY
         me = os.getpid()
         while time.monotonic() < deadline:
-            kill(kernel.children_of_one_thread(me))
+            kernel.kill_with_descendants(kernel.children_of_one_thread(me))
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -238,22 +260,6 @@ class Root:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake, 4096)
         os._exit(1)
-
-
-def kill(children: list[int]) -> None:
-    """SIGKILL these children of ours, and all below them."""
-    below = [pid for child in children for pid in kernel.descendants(child)]
-    alive = [now for pid in (*children, *below) if (now := kernel.stat(pid)) is not None and now.state not in "ZX"]
-    for number in (
-        signal.SIGSTOP,
-        signal.SIGKILL,
-    ):  # stopped first, so that none of them forks while we go through them
-        for each in alive:
-            pidfd = kernel.open_pidfd(each.pid, each.start)
-            if pidfd is not None:
-                with contextlib.suppress(PermissionError):
-                    kernel.send_signal(pidfd, number)
-                os.close(pidfd)
 
 
 def main(_: list[str]) -> int:

@@ -63,7 +63,11 @@ class Root:
 
     def say(self, packet: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """In order; the descriptors stay the caller's. Raises OSError when there are none left to duplicate them to."""
-        self._unsaid.append((_encode(packet), [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]))
+        self.say_encoded(_encode(packet), fds)
+
+    def say_encoded(self, data: bytes, fds: Sequence[int]) -> None:
+        """As `say`, what was encoded already."""
+        self._unsaid.append((data, [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]))
         self.flush()
 
     def flush(self) -> None:

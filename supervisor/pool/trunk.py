@@ -3,6 +3,8 @@
 Rules:
 - A root that dies is replaced when the next worker is asked for, STARTS times in STARTS_WITHIN seconds.
 - A template that dies is replaced at once; where it keeps dying before it is ready, those who wait for it are told.
+- Where nothing of the user's is to be preloaded the root bears workers itself, until one of them is born: the first result
+  does not wait for a template, nor share the machine with one that is being made.
 - Who is told (`Crown`) is told from a `ready` callback only, or from within the call that found it out.
 """
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from supervisor.pool.ending import Ending
 
+WORKER = "supervisor.pool.worker"  # which a root has imported
 HOPELESS = 3  # deaths in a row before it was ready, after which nothing is waited for from a template
 STARTS, STARTS_WITHIN = 5, 1.0  # roots that may be started in so many seconds
 
@@ -29,6 +32,9 @@ class Listener(Protocol):
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """Call ready whenever the descriptor is readable or hung up."""
+
+    def watch_ends(self, fd: int, ready: Callable[[], None]) -> None:
+        """The same, of the channel of all news but births: it may be left unread for a moment."""
 
     def unwatch(self, fd: int) -> None:
         """It is about to be closed."""
@@ -71,6 +77,8 @@ class Trunk:
     def __init__(self, listener: Listener, crown: Crown, *, preload: list[str], main: tuple[Any, ...] | None) -> None:
         self._listener, self._crown, self._main = listener, crown, main
         self.preload = preload
+        self._is_bare = preload == [WORKER] and main is None
+        self.bears = False  # the root itself
         self.root: Root | None = None
         self.template: Template | None = None
         self.last_words = "nothing is known of its end"
@@ -86,8 +94,13 @@ class Trunk:
         """Start what is missing. Raises OSError."""
         if self.root is None:
             self._start_root()
-        if self.template is None:
+        if self.template is None and not self.bears:
             self._start_template()
+
+    def has_born(self) -> None:
+        """One was born: from now on there is a template."""
+        if self.bears:
+            self.replace_template()
 
     def say(self, packet: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """To the root, if there is one. Raises OSError when there are no descriptors left to duplicate `fds` to."""
@@ -96,6 +109,7 @@ class Trunk:
 
     def replace_template(self) -> None:
         """Or, where that is hopeless, tell those who wait; `grow` tries once more."""
+        self.bears = False
         why = f"its template ended {self._deaths} times before it was ready: {self.last_words}"
         if self._deaths < HOPELESS:
             try:
@@ -136,7 +150,8 @@ class Trunk:
         self._starts.append(now)
         self._deaths = 0
         root = self.root = Root(self._main)
-        self._listener.watch(root.channel.fileno(), lambda: self._hear_root(root))
+        self.bears = self._is_bare
+        self._listener.watch_ends(root.channel.fileno(), lambda: self._hear_root(root))
         self._listener.watch(root.pidfd, lambda: self._bury_root(root))
 
     def _hear_root(self, root: Root) -> None:
