@@ -61,19 +61,24 @@ def find(name: str | None, path: str | None) -> str:
 
 
 def ask(
-    path: str, request: dict[str, Any], *, patience: float | None = PATIENCE_S, again: bool = True
+    path: str,
+    request: dict[str, Any],
+    *,
+    patience: float | None = PATIENCE_S,
+    again: bool = True,
+    reassure: bool = True,
 ) -> Any:
     """Return the result of one request.
 
     patience: seconds to wait for the answer, None for as long as it takes. again: ask once more when the
-    connection drops. Raises NoAnswer, Dropped, Denied.
+    connection drops. reassure: tell a terminal that we wait. Raises NoAnswer, Dropped, Denied.
     """
     deadline = None if patience is None else time.monotonic() + patience
     dropped_at: float | None = None
     while True:
         try:
             with connect(path, deadline) as sock:
-                return _exchange(sock, request, deadline)
+                return _exchange(sock, request, deadline, reassure=reassure)
         except Dropped:
             now = time.monotonic()
             dropped_at = dropped_at or now
@@ -113,11 +118,11 @@ def send(sock: socket.socket, request: dict[str, Any]) -> None:
         sock.setblocking(False)
 
 
-def lines(sock: socket.socket, deadline: float | None) -> Iterator[bytes]:
+def lines(sock: socket.socket, deadline: float | None, *, reassure: bool = True) -> Iterator[bytes]:
     """Yield lines (bytes) as they come; ends when the other side has closed. NoAnswer at `deadline`."""
     rest = b""
     while True:
-        _wait(sock, deadline)
+        _wait(sock, deadline, reassure=reassure)
         try:
             data = sock.recv(_CHUNK)
         except BlockingIOError:
@@ -138,17 +143,17 @@ def result(line: bytes) -> Any:
     raise Denied(str(answer.get("error")), int(answer.get("code", 1)))
 
 
-def _exchange(sock: socket.socket, request: dict[str, Any], deadline: float | None) -> Any:
+def _exchange(sock: socket.socket, request: dict[str, Any], deadline: float | None, *, reassure: bool) -> Any:
     send(sock, {"id": 1, **request})
-    for line in lines(sock, deadline):
+    for line in lines(sock, deadline, reassure=reassure):
         return result(line)
     raise Dropped("the supervisor went away before it answered")
 
 
-def _wait(sock: socket.socket, deadline: float | None) -> None:
+def _wait(sock: socket.socket, deadline: float | None, *, reassure: bool) -> None:
     began = time.monotonic()
     if not _readable(sock, _REASSURE_S if deadline is None else min(_REASSURE_S, deadline - began)):
-        if deadline is not None and sys.stderr.isatty():
+        if reassure and deadline is not None and sys.stderr.isatty():
             print("waiting for the supervisor…", file=sys.stderr)
         if not _readable(sock, None if deadline is None else deadline - time.monotonic()):
             raise NoAnswer("the service is there, but its supervisor does not answer")

@@ -9,7 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from supervisor.cli import client, follow
+from supervisor.cli import client
+from supervisor.cli.stream import Stream
 from tests.real.service import Service
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ class Elsewhere(Service):
         """Until the service has gone."""
         while self.process.poll() is None:
             try:
-                for line in follow._lines(self.socket, {"output": False}, follow=True):
+                for line in Stream(self.socket, {"output": False}).followed():
                     with self._news:
-                        self.events.append(json.loads(line))
+                        self.events.append(line.record)
                         self._news.notify_all()
             except (client.NoAnswer, client.Denied):
                 select_nothing(0.02)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from supervisor.cli import follow
+from supervisor.cli.stream import Stream
 from tests.real.elsewhere import STEADY, WORDS, Drain, Elsewhere, assert_told_once, kill_and_recover, wchan
 from tests.real.service import Service
 
@@ -35,10 +34,10 @@ def test_a_flood_costs_only_itself(tmp_path: Path) -> None:
         service.until(lambda: drain.size > 5_000_000, "the flood is on")
         seen = [kill_and_recover(service, "steady") for _ in range(7)]
         with_words = [ended["last_lines"][-1].isdecimal() for ended, _ in seen if ended.get("last_lines")]
-        own = follow._lines(service.socket, {"worker": "steady", "events": "worker.output", "last": 0}, follow=True)
+        own = Stream(service.socket, {"worker": "steady", "events": "worker.output", "last": 0}).followed()
         began = time.monotonic()
         for _ in range(5):
-            assert json.loads(next(own))["msg"].isdecimal()
+            assert next(own).record["msg"].isdecimal()
         del own
         assert time.monotonic() - began < 2.0
         row = service.worker("flood")
