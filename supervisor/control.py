@@ -20,9 +20,13 @@ import msgspec
 from supervisor.doorway import BOUNDS, Bounds, Doorway, Guest
 from supervisor.peer import Access, Peer, peer_of, refusal
 from supervisor.requests import (
+    Chaos,
     ControlError,
     Failed,
     Follow,
+    Halt,
+    Hold,
+    Inject,
     Refused,
     Release,
     Reload,
@@ -43,6 +47,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Sabotage(Protocol):
+    """Faults on purpose. Methods may raise Failed, Usage or Refused."""
+
+    async def describe(self) -> dict[str, Any]:
+        """Which faults there are, whom they may hit, which go on."""
+
+    async def inject(self, request: Inject) -> dict[str, Any]:
+        """Do it; what was done to whom."""
+
+    async def hold(self, lease: str) -> dict[str, Any]:
+        """Return when the lease is over; cancelled, it is held no more."""
+
+    async def halt(self, lease: str | None, chaos_ids: list[str] | None) -> dict[str, Any]:
+        """Undo; what was."""
+
+
 class Service(Protocol):
     """What the daemon does for its clients. Every method may raise Failed, Usage or Refused.
 
@@ -50,6 +70,10 @@ class Service(Protocol):
     suggestion. `wait`: return only when the workers are where they were asked to be. A client that leaves
     cancels nothing.
     """
+
+    @property
+    def chaos(self) -> Sabotage:
+        """What breaks it on purpose."""
 
     async def status(self, worker: str | None) -> dict[str, Any]:
         """Everything `status --json` shows."""
@@ -133,6 +157,8 @@ class ControlServer:
         else:
             if isinstance(request, Follow):
                 await self._follow(guest, request)
+            elif isinstance(request, Hold):
+                await guest.begin(lambda: self._hold(guest, request))
             elif self._unfinished >= self._bounds.unfinished and not request.reading:
                 # Clients may leave what they asked for behind; who only looks is served all the same.
                 await self._tell(guest, request.id, Refused("too many requests are under way"))
@@ -164,7 +190,7 @@ class ControlServer:
         if isinstance(request, Shutdown):
             await self._service.shutdown()
 
-    async def _do(self, request: Request) -> Any:  # noqa: PLR0911 - the table of verbs
+    async def _do(self, request: Request) -> Any:  # noqa: C901, PLR0911 - the table of verbs
         service = self._service
         match request:
             case Status():
@@ -185,6 +211,12 @@ class ControlServer:
                 return await service.upgrade()
             case Shutdown():
                 return {"stopping": True}
+            case Chaos():
+                return await service.chaos.describe()
+            case Inject():
+                return await service.chaos.inject(request)
+            case Halt():
+                return await service.chaos.halt(request.lease, request.chaos_ids)
         raise Usage(f"{type(request).__name__.lower()} is not a request that is answered")
 
     async def _status(self, worker: str | None) -> msgspec.Raw:
@@ -203,6 +235,17 @@ class ControlServer:
             return msgspec.Raw(msgspec.json.encode(await self._service.status(worker)))
         finally:  # looking takes at most a third of the loop's time, however many ask
             loop.call_later(2 * (loop.time() - began), turn.release)
+
+    async def _hold(self, guest: Guest, request: Hold) -> None:
+        """What others only begin lives on without its client; a lease is just that the client is there."""
+        held = asyncio.ensure_future(self._service.chaos.hold(request.lease))
+        here = [task for task in (held, guest.reader) if task is not None]
+        try:
+            await asyncio.wait(here, return_when=asyncio.FIRST_COMPLETED)
+            if held.done():
+                await self._doorway.send(guest, _line({"id": request.id, "ok": True, "result": held.result()}))
+        finally:
+            held.cancel()
 
     async def _follow(self, guest: Guest, request: Follow) -> None:
         """Give the whole connection away, so what it asked before must be answered first."""

@@ -47,7 +47,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     @property
     def reading(self) -> bool:
         """Whether it changes nothing."""
-        return isinstance(self, Status | Follow) or (isinstance(self, Reload) and self.diff)
+        return isinstance(self, Status | Follow | Chaos) or (isinstance(self, Reload) and self.diff)
 
 
 class Status(Request, frozen=True):
@@ -105,6 +105,37 @@ class Shutdown(Request, frozen=True):
     """Stop everything."""
 
 
+class Chaos(Request, frozen=True):
+    """Which faults may be injected here, into whom, and which go on."""
+
+
+class Inject(Request, frozen=True, kw_only=True):
+    """A fault for each of these workers, by exact names; none of them for a fault of the service's own parts.
+
+    seconds: how long a lasting one goes on. lease: any word; its faults are undone when nobody holds it.
+    """
+
+    kind: str
+    workers: list[str] = []
+    seconds: float | None = None
+    parameters: dict[str, Any] = {}
+    lease: str | None = None
+    dry_run: bool = False
+
+
+class Hold(Request, frozen=True, kw_only=True):
+    """Hold a lease for as long as the connection is open; answered when it is over."""
+
+    lease: str
+
+
+class Halt(Request, frozen=True):
+    """Undo the faults of a lease, or these, or all."""
+
+    lease: str | None = None
+    chaos_ids: list[str] | None = None
+
+
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which log lines a follower wants; keys that are absent let everything pass."""
 
@@ -129,7 +160,9 @@ class Follow(Request, frozen=True):
 
 VERBS: dict[str, type[Request]] = {
     kind.__name__.lower(): kind
-    for kind in (Status, Start, Stop, Restart, Release, Scale, Reload, Upgrade, Shutdown, Follow)
+    for kind in (
+        Status, Start, Stop, Restart, Release, Scale, Reload, Upgrade, Shutdown, Follow, Chaos, Inject, Hold, Halt,
+    )
 }
 
 

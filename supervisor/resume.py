@@ -128,6 +128,7 @@ class Takeover:
             name=config.name,
             path=config.path,
             environment=env,
+            chaos=config.chaos.enabled,
         )
         outlet.ended = lambda each, packet: tell_ended(host, each, packet)
         processes.known = lambda: [aide.pid for aide in boss.aides()]
@@ -182,6 +183,7 @@ class Takeover:
         for packet in self.news:
             boss.react(packet)
         service.begin()
+        service.chaos.ongoing.adopt([self.notes.pop(key)[0] for key in self.starting("chaos/")])
         host.processes.orphans.kill_frozen_embryos()  # who was told of it is gone
         self._renew_aides(service)
         for process in strays:

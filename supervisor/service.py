@@ -17,6 +17,7 @@ import msgspec
 from supervisor import config as configs
 from supervisor import report
 from supervisor.book import Book
+from supervisor.chaos.saboteur import Saboteur
 from supervisor.config import BadConfig
 from supervisor.gate import Gate
 from supervisor.group import everyone
@@ -57,6 +58,7 @@ class Service:
         book = Book(host.ledger, log, self.roster.worker, self._changed)
         self.world = World(book, self.gate, self._finished)
         self.herald = report.Herald(self.roster, self._tell_systemd, self._all_settled)
+        self.chaos = Saboteur(self)
         self.over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.adopt_access: Callable[[Config], None] = lambda _config: None
         self._top: asyncio.Task[Any] | None = None
@@ -131,6 +133,7 @@ class Service:
         worker = self.roster.worker(keeper.name) if keeper.kind == "worker" else None
         self.gate.note(worker.spec.name if worker is not None else keeper.name)
         self.herald.changed()
+        self.chaos.changed()
 
     def _all_settled(self) -> None:
         if not self.facts["resumes"]:
@@ -238,7 +241,7 @@ class Service:
         """Become what the new config says; the log keeps the memory it was given."""
         keep = msgspec.structs.replace(new, recent=self.config.recent)
         self.note_config(keep)
-        self.host.path = keep.path
+        self.host.path, self.host.chaos = keep.path, keep.chaos.enabled
         if keep.path != self.config.path:
             rebuilt |= set(keep.templates)  # they import from there
         self.renewal.rebuild(rebuilt, keep)

@@ -87,7 +87,20 @@ class Heart:
         )
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and _in_main_thread():
             heart.listen_for_stop()
+        if fd is not None and _in_main_thread():
+            heart.listen_for_chaos(environ)
         return heart
+
+    def fileno(self) -> int | None:
+        """The write end of its beat pipe; None when there is none, or nobody listens."""
+        return self._fd
+
+    def listen_for_chaos(self, environ: Mapping[str, str] = os.environ) -> None:
+        """Obey orders to misbehave, where the service's config and the worker's allow chaos. Only from the main thread."""
+        if environ.get("NINELIVES_CHAOS") == "1":
+            from workers import chaos  # noqa: PLC0415 - nobody else needs it
+
+            chaos.listen(self)
 
     def ready(self, status: str | None = None) -> None:
         """The worker can do its work now. Call it once, after whatever takes long at the start."""

@@ -32,6 +32,10 @@ class Fake:
         self.lag_s = 0.0
         self.denied: list[dict[str, Any]] = []
 
+    @property
+    def chaos(self) -> Any:
+        raise Failed("this one is never broken on purpose")
+
     async def status(self, worker: str | None) -> dict[str, Any]:
         workers = [_worker(name) for name in WORKERS if worker in {None, name}]
         if not workers:

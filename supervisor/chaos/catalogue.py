@@ -1,0 +1,65 @@
+"""All kinds of fault there are: the files of `faults/`, one a kind."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from supervisor.chaos.fault import Fault
+
+PACKAGE = "supervisor.chaos.faults"
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faults")
+
+
+def kinds() -> list[str]:
+    """Their names, sorted; nothing is imported."""
+    files = (name for name in os.listdir(_FOLDER) if name.endswith(".py") and name != "__init__.py")
+    return sorted(name.removesuffix(".py").replace("_", "-") for name in files)
+
+
+def module(kind: str) -> Any:
+    """The file of this kind; KeyError, with what may have been meant, if there is none."""
+    if kind not in kinds():
+        near = difflib.get_close_matches(kind, kinds(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(kinds())}"
+        raise KeyError(f"no kind of fault is called {kind!r}: {hint}")
+    return importlib.import_module(f"{PACKAGE}.{kind.replace('-', '_')}")
+
+
+def fault(kind: str) -> Fault:
+    """Its description."""
+    found: Fault = module(kind).FAULT
+    return found
+
+
+def why_not_here(kind: str) -> str | None:
+    """Why this machine cannot do it; None if it can."""
+    probe = getattr(module(kind), "possible", None)
+    why: str | None = probe() if probe is not None else None
+    return why
+
+
+def describe(kind: str) -> dict[str, Any]:
+    """What `chaos list` shows of it."""
+    one = fault(kind)
+    why = why_not_here(kind)
+    parameters = [
+        {
+            "name": each.name,
+            "kind": each.kind,
+            "default": each.default,
+            "summary": each.summary,
+            "words": list(each.words),
+        }
+        for each in one.parameters
+    ]
+    shown = ("kind", "summary", "place", "lasting", "ends", "detected", "undone")
+    return {
+        **{name: getattr(one, name) for name in shown},
+        "parameters": parameters,
+        "possible": why is None,
+        "why": why,
+    }
