@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from supervisor.pool.remote import Remote
     from supervisor.pool.task import Task
 
+LEAVING = 5.0  # seconds a worker has to leave when it is no longer needed: nobody waits for it
 STEAL = 0.01  # seconds a task must have run before those behind it are given to somebody idle
 
 
@@ -58,7 +59,11 @@ class Feeding:
         if self.alone or self._is_alone:
             self._feed_alone(remote)
             return
-        tasks = self._choose(remote)
+        if self._is_too_large(remote):  # else it would go on as long as there is something to do
+            tasks = []
+            self.give_back(remote.take_back())
+        else:
+            tasks = self._choose(remote)
         if tasks:
             self.free.pop(remote, None)
             self._dispatcher.post.send(remote, tasks)
@@ -154,6 +159,9 @@ class Feeding:
                 return
         self.feed_all()
 
+    def _is_too_large(self, remote: Remote) -> bool:
+        return self._max_memory is not None and remote.rss_bytes() > self._max_memory
+
     # -- members with nothing to do --------------------------------------------------------------------------------------
 
     def _rest(self, remote: Remote) -> None:
@@ -162,8 +170,9 @@ class Feeding:
         if remote.doom or remote not in crew.members:
             return
         too_many = self._max_tasks is not None and remote.told >= self._max_tasks
-        if too_many or (self._max_memory is not None and remote.rss_bytes() > self._max_memory):
+        if too_many or self._is_too_large(remote):
             crew.retire(remote)
+            self._leaves(remote)
             return
         now = remote.idle_since = time.monotonic()
         self.free[remote] = None
@@ -172,9 +181,20 @@ class Feeding:
             self._dispatcher.loop.at(self._shrink_at, self._shrink)
         self._plan_to_steal(now)
 
+    def _leaves(self, remote: Remote) -> None:
+        """It was told to: what it were given now it would never read, and its exit may hang."""
+        self.free.pop(remote, None)
+        self._dispatcher.loop.at(time.monotonic() + LEAVING, lambda: self._still_there(remote))
+
+    def _still_there(self, remote: Remote) -> None:
+        if remote.number in self._dispatcher.crew.remotes:
+            self._dispatcher.crew.put_down(remote, "it did not leave")
+
     def _shrink(self) -> None:
         crew = self._dispatcher.crew
         crew.shrink(self._idle_after)
+        for remote in [one for one in self.free if one.doom]:
+            self._leaves(remote)
         if len(crew.members) > crew.least:
             self._shrink_at = time.monotonic() + self._idle_after
             self._dispatcher.loop.at(self._shrink_at, self._shrink)

@@ -134,6 +134,7 @@ class TaskFuture(Future[Any]):
                 return
             super().cancel()
             self.set_running_or_notify_cancel()
+        self.task = None  # it knows us, and only the garbage collector would break the circle
         if self.hook is not None:
             self.hook()
 
