@@ -10,11 +10,10 @@ import contextlib
 import json
 import os
 import select
-import socket
 import stat
 import sys
 
-from supervisor import birth, kernel
+from supervisor import birth, kernel, sockets
 from supervisor.freshness import CHECK, Freshness
 from supervisor.outfit import Failed
 from workers import wire
@@ -28,7 +27,7 @@ CLOSED, TAKEN = b"c", b"t"  # what an embryo says at its end
 _PACKET = 1 << 18  # bytes; a unix socket's packet is bounded by its send buffer, far below
 _FDS = 16  # more than a request may carry, so that too many are seen and closed
 _BATCH = 16  # requests taken by one embryo: few enough that the next is at work while these are being forked
-_CUT_SHORT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # a number: `|` of an enum runs half of its module
+_CUT_SHORT = sockets.MSG_TRUNC | sockets.MSG_CTRUNC
 
 freshness = Freshness()
 """Of what this process has imported; an embryo answers for its template, for it has its memory."""
@@ -42,8 +41,8 @@ class Birth(NamedTuple):
 
 
 def wait_for_requests(
-    channel: socket.socket,
-    template: socket.socket,
+    channel: sockets.socket,
+    template: sockets.socket,
     name: str,
     *,
     born_of: int,
@@ -74,7 +73,7 @@ def wait_for_requests(
     birth.live(first.request, first.fds, born_of=None)
 
 
-def _tell(template: socket.socket, word: bytes) -> None:
+def _tell(template: sockets.socket, word: bytes) -> None:
     with contextlib.suppress(OSError):  # it is dead
         template.send(word)
 
@@ -102,7 +101,7 @@ def _have_forked(births: list[Birth]) -> None:
     os._exit(0)
 
 
-def refuse_all(channel: socket.socket, anchor: int, why: str) -> bool:
+def refuse_all(channel: sockets.socket, anchor: int, why: str) -> bool:
     """Say no to whatever waits in the channel; whether it is closed."""
     births = next_births(channel, anchor)
     for _, fds in births or []:
@@ -110,7 +109,7 @@ def refuse_all(channel: socket.socket, anchor: int, why: str) -> bool:
     return births is None
 
 
-def next_births(channel: socket.socket, anchor: int | None = None) -> list[Birth] | None:
+def next_births(channel: sockets.socket, anchor: int | None = None) -> list[Birth] | None:
     """Wait for requests and take all that wait; none when it was something else, None at the end."""
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
@@ -120,7 +119,7 @@ def next_births(channel: socket.socket, anchor: int | None = None) -> list[Birth
     births: list[Birth] = []
     while len(births) < _BATCH:
         try:
-            data, fds, flags, _ = socket.recv_fds(channel, _PACKET, _FDS)
+            data, fds, flags = sockets.receive_fds(channel, _PACKET, _FDS)
         except BlockingIOError:
             break
         except OSError:

@@ -8,11 +8,11 @@ through fork, exec, setsid and a cleared environment.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import signal
 import time
+from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_USE_ERRNO, CFuncPtr, _SimpleCData, dlopen, dlsym, get_errno
 
 from workers.hints import NamedTuple
 
@@ -22,10 +22,29 @@ RLIMIT_RTTIME = 15  # the resource module does not name it
 STACK_SIGNAL = signal.SIGRTMIN + 9  # asks a Python worker for the stacks of all its threads
 
 _BRANDED = 1 << 61
-_libc = ctypes.CDLL(None, use_errno=True)
+
+
+# What ctypes is made of, and not ctypes itself: its import takes 1.5 ms of every start.
+class _Int(_SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
+class _Long(_SimpleCData):  # type: ignore[type-arg]
+    _type_ = "l"
+
+
+class _Function(CFuncPtr):
+    _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO
+    _restype_ = _Int
+
+
 # Looked up here, not where it is used: that makes an object, in a child out of forty pages.
-_prctl = _libc.prctl
-_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+_libc = dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type]  # None: the program itself
+_prctl = _Function(dlsym(_libc, "prctl"))
+_prctl.argtypes = (_Int, *[_Long] * 4)
+_tee = _Function(dlsym(_libc, "tee"))
+_tee.restype = _Long
+_tee.argtypes = (_Int, _Int, _Long, _Int)
 
 
 class Stat(NamedTuple):
@@ -48,7 +67,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 def prctl(option: int, argument: int) -> None:
     """Ask the kernel to set an attribute of this process; raises OSError."""
     if _prctl(option, argument, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl({option}, {argument})")
+        raise OSError(get_errno(), f"prctl({option}, {argument})")
 
 
 def become_subreaper() -> None:
@@ -168,9 +187,9 @@ def run_delay_s(pid: int) -> float | None:
 
 def tee(source: int, target: int, size: int) -> int:
     """Copy what waits in one pipe to another without taking it: the bytes copied, 0 at the end. Raises OSError."""
-    copied: int = _libc.tee(source, target, ctypes.c_size_t(size), 2)  # SPLICE_F_NONBLOCK
+    copied: int = _tee(source, target, size, 2)  # SPLICE_F_NONBLOCK
     if copied < 0:
-        raise OSError(ctypes.get_errno(), "tee")
+        raise OSError(get_errno(), "tee")
     return copied
 
 

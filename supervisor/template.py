@@ -25,11 +25,10 @@ import os
 import select
 import signal
 import site
-import socket
 import sys
 import time
 
-from supervisor import birth, kernel
+from supervisor import birth, kernel, sockets
 from supervisor.embryo import BEAT, CLOSED, TAKEN, freshness, is_dead, next_births, refuse_all, say, wait_for_requests
 from supervisor.outfit import Failed
 from workers import wire
@@ -74,7 +73,7 @@ def be(options: Options, load: Callable[[str], object] = importlib.import_module
     practise = None if options.once or options.hurried else _rehearsed(options.name)
     # The anchor's death is an event here, not something to ask for now and then.
     anchor = _watch(options.anchor)
-    channel = socket.socket(fileno=CHANNEL)
+    channel = sockets.of(CHANNEL)
     channel.setblocking(False)
     if anchor is None or not (
         _serve_once(channel, anchor) if options.once else _serve(channel, anchor, options, practise)
@@ -83,7 +82,7 @@ def be(options: Options, load: Callable[[str], object] = importlib.import_module
     return 0
 
 
-def _serve(channel: socket.socket, anchor: int, options: Options, practise: _Practise | None) -> bool:
+def _serve(channel: sockets.socket, anchor: int, options: Options, practise: _Practise | None) -> bool:
     """Until the channel is closed (True) or the anchor dead (False)."""
     late = options.hurried
     while True:
@@ -118,7 +117,7 @@ def _rehearsed(name: str) -> _Practise | None:
     return rehearsal.play
 
 
-def _serve_once(channel: socket.socket, anchor: int) -> bool:
+def _serve_once(channel: sockets.socket, anchor: int) -> bool:
     """Become the first worker asked for, without a fork: threads do no harm then."""
     while not is_dead(anchor, 0):
         births = next_births(channel, anchor)
@@ -176,9 +175,9 @@ def _watch(anchor: int) -> int | None:
     return pidfd if os.getppid() == anchor else None
 
 
-def _conceive(channel: socket.socket, options: Options, practise: _Practise | None) -> socket.socket:
+def _conceive(channel: sockets.socket, options: Options, practise: _Practise | None) -> sockets.socket:
     """The next embryo; our end of the pair of sockets by which we and it see each other end."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = sockets.pair()
     midwife = os.fork()
     if midwife == 0:
         ours.close()
@@ -191,7 +190,7 @@ def _conceive(channel: socket.socket, options: Options, practise: _Practise | No
     return ours
 
 
-def _outlive(embryo: socket.socket, channel: socket.socket, anchor: int) -> bool:
+def _outlive(embryo: sockets.socket, channel: sockets.socket, anchor: int) -> bool:
     """Wait until the embryo is one no more, or the anchor is dead; whether it found the channel closed."""
     waiting = select.poll()
     waiting.register(embryo, select.POLLIN)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import cache
 
 from workers.hints import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -165,12 +166,17 @@ class Decoder:
 
 # What `encode` writes for a beat without a status. Possessive: what is almost a run of beats fails at once.
 _DECIMAL = r"(?:0|[1-9]\d{0,14}+)(?:\.\d{1,17}+)?+"
-_BEATS = re.compile(rf'(?:\{{"kind":"beat","at":{_DECIMAL}(?:,"progress":-?{_DECIMAL})?+\}}\n)++'.encode())
+
+
+@cache
+def _beats() -> re.Pattern[bytes]:
+    """Compiled by whoever reads: a worker, who only writes, starts without it."""
+    return re.compile(rf'(?:\{{"kind":"beat","at":{_DECIMAL}(?:,"progress":-?{_DECIMAL})?+\}}\n)++'.encode())
 
 
 def _decode_lines(data: bytes) -> list[Message | Violation]:
     found: list[Message | Violation] = []
-    beats = _BEATS.match(data)
+    beats = _beats().match(data)
     at = 0
     if beats is not None:
         at = beats.end()

@@ -7,21 +7,19 @@ results lie in the ring (page.py). Descriptors of segments cross once, beside th
 
 from __future__ import annotations
 
-import array
 import errno
 import os
 import pickle
-import socket
 import struct
 from collections import deque
 
+from supervisor import sockets
 from supervisor.pool.arena import Place
 from workers.hints import Any
 
 HEAD = struct.Struct("<Q")  # no argument of an initializer is too large for it
 READ = 1 << 16  # bytes asked for at once
 _FDS = 32
-_SPACE = socket.CMSG_SPACE(_FDS * array.array("i").itemsize)
 
 # Messages to a worker: a tuple that begins with one of these.
 TASK = 0  # sequence, function, shape, data (None: the first buffer), place or None, span (first, end) or None
@@ -75,7 +73,7 @@ def decode_place(payload: bytes) -> tuple[Place, bytes | None, bool]:
 class Inbox:
     """The worker's end: blocks until there is a frame, and gives its messages one by one."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: sockets.socket) -> None:
         self._sock = sock
         self._bytes = bytearray()
         self._messages: deque[tuple[Any, ...]] = deque()
@@ -96,16 +94,12 @@ class Inbox:
         self._messages = kept
 
     def _receive(self) -> None:
-        data, beside, flags, _ = self._sock.recvmsg(READ, _SPACE)
+        data, fds, flags = sockets.receive_fds(self._sock, READ, _FDS)
         if not data:
             raise Closed
-        if flags & socket.MSG_CTRUNC:
+        if flags & sockets.MSG_CTRUNC:
             raise OSError(errno.EMFILE, "no descriptor left for a segment")  # one is lost, and with it which is which
-        for level, kind, content in beside:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                fds = array.array("i")
-                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-                self.fds.extend(fds)
+        self.fds.extend(fds)
         waiting = self._bytes
         waiting += data
         at = 0
@@ -133,7 +127,7 @@ def duplicates(fds: list[int]) -> list[int]:
 class Outbox:
     """The parent's end: what the socket does not take now waits, in order, with its descriptors."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: sockets.socket) -> None:
         self._sock = sock
         self._waiting: deque[tuple[memoryview, list[int]]] = deque()
 
@@ -155,7 +149,7 @@ class Outbox:
         while self._waiting:
             data, fds = self._waiting[0]
             try:
-                sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
+                sent = sockets.send_fds(self._sock, data, fds) if fds else self._sock.send(data)
             except BlockingIOError:
                 return
             self._waiting.popleft()

@@ -27,14 +27,11 @@ import os
 import select
 import signal
 import site
-import socket
 import sys
 import time
 
-from supervisor import birth, kernel
+from supervisor import birth, kernel, sockets
 from supervisor.pool import worker as _worker  # noqa: F401 every child of ours is to have it
-from supervisor.speech import describe
-from supervisor.template import Options, be
 from workers.hints import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -52,7 +49,7 @@ _CLEAR_OF = 16  # moved above this first: none is overwritten before it is in it
 class Root:
     """See the head of this file."""
 
-    def __init__(self, channel: socket.socket, hello: dict[str, Any]) -> None:
+    def __init__(self, channel: sockets.socket, hello: dict[str, Any]) -> None:
         self._channel = channel
         self._nonce: int = hello["nonce"]
         self._hello = hello
@@ -90,7 +87,7 @@ class Root:
         """Everything the parent has asked for; False when it wants no more."""
         while True:
             try:
-                data, fds, flags, _ = socket.recv_fds(self._channel, _PACKET, _CLEAR_OF)
+                data, fds, flags = sockets.receive_fds(self._channel, _PACKET, _CLEAR_OF)
             except BlockingIOError:
                 return True
             except OSError:
@@ -100,7 +97,7 @@ class Root:
                 if packet["op"] == "leave":
                     return False
                 # Without its descriptors nothing comes of it; the parent sees the ends of its pipes.
-                if not flags & socket.MSG_CTRUNC:
+                if not flags & sockets.MSG_CTRUNC:
                     self._obey(packet, fds)
             finally:
                 for fd in fds:
@@ -159,10 +156,12 @@ class Root:
 
     def _fork_template(self, fds: list[int], preload: list[str], *, once: bool) -> int:
         """fds: its channel, its beat pipe. Raises OSError."""
-        options = Options(NAME, self._nonce, os.getpid(), once, tuple(preload), hurried=True)
-        return self._fork(lambda: self._be_template(options, fds))
+        root = os.getpid()
+        return self._fork(lambda: self._be_template(root, fds, preload, once=once))
 
-    def _be_template(self, options: Options, fds: list[int]) -> int:
+    def _be_template(self, root: int, fds: list[int], preload: list[str], *, once: bool) -> int:
+        from supervisor.template import Options, be  # noqa: PLC0415 the first workers need none
+
         moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]
         for place, fd in enumerate(moved, CHANNEL):
             os.dup2(fd, place, inheritable=False)
@@ -170,7 +169,7 @@ class Root:
         os.setsid()
         os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # a library that starts threads could not be forked
         self._settle()
-        return be(options, self._load)
+        return be(Options(NAME, self._nonce, root, once, tuple(preload), hurried=True), self._load)
 
     def _be_worker(self, packet: dict[str, Any], fds: list[int]) -> NoReturn:
         self._settle()
@@ -206,7 +205,7 @@ class Root:
             _, status, usage = os.wait4(pid, 0)
             template = self._templates.pop(pid, None)
             if template is not None:
-                self._say(op="gone", number=template, why=describe(status))
+                self._say(op="gone", number=template, status=status)
             elif number:
                 rusage = {"utime_s": usage.ru_utime, "stime_s": usage.ru_stime, "maxrss_bytes": usage.ru_maxrss * 1024}
                 self._say(op="exit", number=number, pid=pid, status=status, rusage=rusage)
@@ -264,7 +263,7 @@ class Root:
 
 def main(_: list[str]) -> int:
     """Be the root of a pool, to its end."""
-    channel = socket.socket(fileno=CHANNEL)
+    channel = sockets.of(CHANNEL)
     os.closerange(CHANNEL + 1, 1 << 30)  # what the parent has left open for whomever it starts
     data = channel.recv(_PACKET)
     if not data:

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from supervisor.pool.stem import Root, Template
+from supervisor.speech import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,7 +165,7 @@ class Trunk:
                 case "stopped":
                     self._listener.stopped(packet["number"], packet["pid"])
                 case "gone" if self.template is not None and packet["number"] == self.template.number:
-                    self._template_ended(self.template, packet["why"])
+                    self._template_ended(self.template, packet.get("why") or describe(packet["status"]))
 
     def _bury_root(self, root: Root) -> None:
         if root is not self.root or not root.is_over(0):

@@ -12,11 +12,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import struct
 from pickle import dumps
 from time import monotonic_ns
 
+from supervisor import sockets
 from supervisor.pool import chunks, frames, page
 from supervisor.pool.arena import Place, Shelf, Store
 from supervisor.pool.errors import stamp
@@ -55,10 +55,10 @@ class _Unloaded(NamedTuple):
 class Worker:
     """One worker; `run` returns when it is no longer wanted."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: sockets.socket) -> None:
         self._sock = sock
         self._inbox = frames.Inbox(sock)
-        _, fds, _, _ = socket.recv_fds(sock, 1, 1)
+        _, fds, _ = sockets.receive_fds(sock, 1, 1)
         self._page = page.Page(fds[0])
         os.close(fds[0])
         self._words = self._page.words
@@ -257,7 +257,7 @@ class Worker:
     def _introduce(self, segment: int) -> None:
         if segment not in self._told:
             self._told.add(segment)
-            socket.send_fds(self._sock, [frames.OWN_SEGMENT + _NUMBER.pack(segment)], [self._results.fd(segment)])
+            sockets.send_fds(self._sock, frames.OWN_SEGMENT + _NUMBER.pack(segment), [self._results.fd(segment)])
 
     def _tell(self, sequence: int, kind: int, payload: bytes) -> None:
         shared = self._page
@@ -280,7 +280,7 @@ class _Error(NamedTuple):
 def main() -> None:
     """Be a worker until the parent has no more use for it."""
     try:
-        Worker(socket.socket(fileno=CHANNEL)).run()
+        Worker(sockets.of(CHANNEL)).run()
     except OSError as error:
         os.write(2, f"ninelives pool: worker {os.getpid()} cannot go on: {error}\n".encode())
         os._exit(LOST)
