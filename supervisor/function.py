@@ -40,7 +40,11 @@ class Function:
     def load(self, stack: int) -> None:
         """Import the target; stacks go to the descriptor `stack`. Raises whatever the import raises."""
         self._stack = stack
-        faulthandler.enable(file=stack, all_threads=True)
+        # 0: fatal signals are somebody else's here, a JVM's say. CPython takes it for yes, like any text that is not empty.
+        if os.environ.get("PYTHONFAULTHANDLER") == "0":
+            faulthandler.disable()
+        else:
+            faulthandler.enable(file=stack, all_threads=True)
         faulthandler.register(kernel.STACK_SIGNAL, file=stack, all_threads=True, chain=False)
         sys.path[:0] = self._path
         sys.argv[:] = [self._target]

@@ -40,6 +40,8 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         "systemd: needs the Debian package systemd",
     ),
     "numpy": (lambda: importlib.util.find_spec("numpy") is not None, "numpy: needs NumPy"),
+    "pandas": (lambda: importlib.util.find_spec("pandas") is not None, "pandas: needs pandas"),
+    "pyarrow": (lambda: importlib.util.find_spec("pyarrow") is not None, "pyarrow: needs PyArrow"),
 }
 
 # One number for all properties: `make fast` asks for the other profile. A test says only what is peculiar to it.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.pool import TaskFailed
+from tests.real import pool_misdeeds as misdeeds
+from tests.real import pool_objects as objects
 from tests.real import pool_tasks as tasks
 from tests.real.living import is_alive
 from tests.real.pool_world import PATIENCE, Innocents, among_innocents, crew, eventually
@@ -101,6 +103,23 @@ def test_exceptions_that_do_not_travel_are_told_all_the_same(pool: Pool) -> None
         assert task.__name__ in str(error.__cause__)
 
 
+def test_a_task_that_raises(pool: Pool) -> None:
+    """What it raised, and its worker goes on."""
+    before = set(crew(pool))
+    error = among_innocents(pool, lambda: pool.submit(tasks.complain))
+    assert isinstance(error, tasks.Odd)
+    assert error.args == ("as asked",)
+    assert before <= set(crew(pool))
+
+
+def test_an_exception_that_cannot_be_assigned_to(pool: Pool) -> None:
+    """A frozen dataclass: it is raised here with its causes, in a map as well."""
+    error = among_innocents(pool, lambda: pool.submit(objects.raise_frozen, 5))
+    assert error == objects.Frozen(5)
+    assert isinstance(error.__cause__, KeyError)
+    assert list(pool.map(objects.raise_frozen, range(3), on_error="return")) == [objects.Frozen(n) for n in range(3)]
+
+
 def test_a_result_that_cannot_be_pickled_is_an_error_of_its_task(pool: Pool) -> None:
     """A lock cannot; the worker goes on."""
     before = pool.submit(tasks.pid).result(PATIENCE)
@@ -139,6 +158,20 @@ def test_the_native_stack_of_a_crash_is_in_the_report(pool: Pool) -> None:
         assert "Fatal Python error: Segmentation fault" in attempt.stack
         assert "in segfault" in attempt.stack
     assert "in segfault" in str(error)
+
+
+def test_whoever_wants_the_fatal_signals_for_himself_has_them(
+    hire: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PYTHONFAULTHANDLER=0: a crash is told with its cause and without a stack; one that hangs is told with its stack."""
+    monkeypatch.setenv("PYTHONFAULTHANDLER", "0")
+    pool = hire()
+    error = among_innocents(pool, lambda: pool.submit(tasks.segfault))
+    assert isinstance(error, TaskFailed)
+    assert [(attempt.cause, attempt.stack) for attempt in error.report.attempts] == [("killed by SIGSEGV", "")] * 3
+    hanging = pool.options(task_timeout=0.2, retries=0).submit(misdeeds.spin).exception(PATIENCE)
+    assert isinstance(hanging, TaskFailed)
+    assert "in spin" in hanging.report.last.stack
 
 
 def test_workers_that_kill_each_other(hire: Callable[..., Pool]) -> None:
