@@ -15,11 +15,7 @@ import msgspec
 EXTENSION = "ninelives"  # the name under which a journal's `extensions` carries the record
 
 
-class Noun(msgspec.Struct, frozen=True, kw_only=True):
-    """The manner of all of them: data, made once, each field by its name."""
-
-
-class Service(Noun):
+class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Which service, and the pid of its anchor at both ends: another one is another service. None: not looked."""
 
     name: str
@@ -28,7 +24,7 @@ class Service(Noun):
     anchor_pid_after: int | None = None
 
 
-class Settings(Noun):
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`[chaos]` as the service had it: the budgets its faults had to keep."""
 
     max_count: int = 1
@@ -38,19 +34,19 @@ class Settings(Noun):
     protected: tuple[str, ...] = ()
 
 
-class Kind(Noun):
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """What the catalogue says of a kind of fault, as the verb `chaos` answers it."""
 
     kind: str
     summary: str = ""
     place: str = ""  # outside | inside | part
     lasting: bool = False
-    ends: str = "maybe"  # is the life it is done to ended by it: always | maybe | never
+    ends: str = "maybe"  # is the life it is done to ended by it: ending (always) | maybe | never
     detected: str = ""
     undone: str = ""
 
 
-class Member(Noun):
+class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as it was when the record began. `members_after`: who restarts with it when it fails, by its group's rule."""
 
     worker: str
@@ -61,11 +57,13 @@ class Member(Noun):
     members_after: tuple[str, ...] = ()
 
 
-class Row(Noun):
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A worker in a sample: what `status` said of it."""
 
     worker: str
     phase: str
+    want: str | None = None
+    verdict: str | None = None  # done, failed, given_up: for good, until somebody starts it again
     pid: int | None = None
     spawn_id: str | None = None
     progress: float | None = None
@@ -73,7 +71,7 @@ class Row(Noun):
     restarts: int = 0
 
 
-class Own(Noun):
+class Own(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor itself takes; None: could not be read."""
 
     fds: int | None = None
@@ -82,7 +80,7 @@ class Own(Noun):
     children: int | None = None
 
 
-class Sample(Noun):
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One look at `status`, about one a second."""
 
     at: float
@@ -91,7 +89,7 @@ class Sample(Noun):
     own: Own | None = None
 
 
-class Injected(Noun):
+class Injected(msgspec.Struct, frozen=True, kw_only=True):
     """One fault, done to one target: the answer to `inject`. `worker` None: a part of the service."""
 
     chaos_id: str
@@ -105,7 +103,7 @@ class Injected(Noun):
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class Process(Noun):
+class Process(msgspec.Struct, frozen=True, kw_only=True):
     """One of the service's own programs, from outside; None: could not be read (another user's)."""
 
     pid: int
@@ -115,7 +113,7 @@ class Process(Noun):
     pss_bytes: int | None = None
 
 
-class Inspection(Noun):
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What /proc says of the processes of a service. See `inspection`."""
 
     at: float
@@ -128,7 +126,7 @@ class Inspection(Noun):
     workers: int = 0  # lives alive
 
 
-class Record(Noun):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """All that was seen of one run.
 
     `events`: every line of the service's own from just before `began` to just after `ended`, as they came, without

@@ -1,0 +1,274 @@
+"""One fault, followed through the events: the first sign of it, the ending, the decision, the next life, its being ready. Pure.
+
+An ending belongs to a fault when it carries its `chaos_id`; where it carries none, or that of another fault done to the same
+life, when it is the ending of the life the fault was done to and no undoing came before it. Parts have pairs of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from supervisor.chaos.record import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from supervisor.chaos.record import Injected, Record
+
+Event = dict[str, Any]
+
+SIGNS = frozenset(
+    {"worker.ended", "worker.hung", "worker.frozen", "worker.starved", "worker.protocol_violated", "worker.killed",
+     "worker.orphan_swept"}
+)  # fmt: skip
+"""Of what ails a worker, the first one after a fault is how it was noticed."""
+
+PARTS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    kind: (frozenset(signs), frozenset(ready))
+    for kind, signs, ready in (
+        ("kill-supervisor", ("supervisor.resumed",), ("supervisor.resumed",)),
+        ("freeze-supervisor", ("supervisor.resumed", "supervisor.lagged"), ("supervisor.resumed", "supervisor.lagged")),
+        ("upgrade", ("supervisor.upgraded", "supervisor.upgrade_failed"), ("supervisor.upgraded",)),
+        ("kill-pump", ("pump.ended",), ("pump.ready",)),
+        ("kill-template", ("template.ended",), ("template.ready",)),
+        ("kill-standby", ("standby.ended",), ("standby.ready",)),
+        ("reload-bad", ("config.rejected",), ("config.rejected",)),
+        ("log-stall", ("log.dropped",), ()),
+    )
+}
+"""Faults in the service's own parts: what is said when it is noticed, and when all is well again."""
+
+
+class Outcome(StrEnum):
+    """What became of it."""
+
+    RECOVERED = "recovered"  # it had an effect, and the target was ready again
+    PASSED = "passed"  # nothing ended; it was undone or left no trace
+    BACKING_OFF = "backing off"  # the record ends before its next life was due
+    QUARANTINED = "quarantined"
+    STOPPED = "stopped"  # somebody stopped it, it is done, or the service was stopped
+    STARTING = "starting"  # the record ends before it was ready
+    LOST = "lost"  # nothing more was ever heard of it
+    OPEN = "open"  # still in force when the record ends
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A fault and what followed; None: did not happen, or was not seen. `delays`: backoffs until it was ready again."""
+
+    fault: Injected
+    kind: Kind
+    sign: Event | None = None
+    ending: Event | None = None
+    decided: Event | None = None
+    delays: tuple[float, ...] = ()
+    spawned: Event | None = None
+    ready: Event | None = None
+    undone: Event | None = None
+    ended_before: bool = False  # the life it was meant for had just ended by itself
+    outcome: Outcome = Outcome.PASSED
+
+    @property
+    def name(self) -> str:
+        """What it was done to, for people."""
+        return self.fault.worker or "the service"
+
+    @property
+    def over_at(self) -> float | None:
+        """When the target was well again, as far as is known: None, not yet."""
+        if self.ending is not None or self.kind.place == "part":
+            return None if self.ready is None else stamp(self.ready)
+        return None if self.undone is None else stamp(self.undone)
+
+
+def stamp(event: Event) -> float:
+    """When it was said."""
+    at: float = event["monotonic_s"]
+    return at
+
+
+def after(events: Sequence[Event], at: float) -> Iterator[Event]:
+    """Those from `at` on; without a look at each before it, for a day has millions."""
+    return itertools.islice(events, bisect_left(events, at, key=stamp), None)
+
+
+def trace_all(record: Record, events: Sequence[Event], kinds: Mapping[str, Kind]) -> tuple[Traced, ...]:
+    """Each fault of a record, in its order. `events`: stamped, and in the order of their stamps."""
+    near: dict[tuple[str, str], list[Event]] = {}
+    undone: dict[str, Event] = {}
+    for event in events:
+        for key in ("worker", "group"):
+            if key in event:
+                near.setdefault((key, event[key]), []).append(event)
+        if event["event"] == "chaos.undone":
+            undone.setdefault(str(event.get("chaos_id")), event)
+    groups = {member.worker: member.group for member in record.workers}
+    found = []
+    for fault in record.faults:
+        kind = kinds.get(fault.kind) or Kind(kind=fault.kind, place="part" if fault.worker is None else "outside")
+        over = undone.get(fault.chaos_id)
+        if kind.place == "part" or fault.kind in PARTS:
+            found.append(_trace_part(fault, kind, events, over))
+        else:
+            own = near.get(("worker", fault.worker or ""), [])
+            above = near.get(("group", groups.get(fault.worker or "") or ""), [])
+            found.append(_Pursuit(record, fault, kind, own, above, over).result())
+    return tuple(found)
+
+
+def _trace_part(fault: Injected, kind: Kind, events: Sequence[Event], undone: Event | None) -> Traced:
+    signs, ready = PARTS.get(fault.kind, (frozenset(), frozenset()))
+    behind = after(events, fault.at)
+    sign = next((event for event in behind if event["event"] in signs and _fits(event, fault)), None)
+    well = None
+    if sign is not None:
+        rest = itertools.chain([sign], behind)
+        well = next((event for event in rest if event["event"] in ready and _same_part(event, sign)), None)
+    if well is not None:
+        outcome = Outcome.RECOVERED
+    elif sign is not None and ready:
+        outcome = Outcome.STARTING
+    else:
+        outcome = Outcome.LOST if ready and kind.ends == "ending" else Outcome.PASSED
+    return Traced(fault, kind, sign=sign, ready=well, undone=undone, outcome=outcome)
+
+
+def _fits(event: Event, fault: Injected) -> bool:
+    if fault.kind == "kill-standby" and fault.worker is not None and event.get("worker") != fault.worker:
+        return False
+    ends_process = str(event["event"]).endswith(".ended")
+    return not (ends_process and fault.pid is not None and "pid" in event) or event["pid"] == fault.pid
+
+
+def _same_part(event: Event, sign: Event) -> bool:
+    return all(event.get(key) == sign.get(key) for key in ("template", "worker"))
+
+
+class _Pursuit:
+    """A fault done to a worker. `near`: the events of that worker, `above`: those of its group."""
+
+    def __init__(
+        self, record: Record, fault: Injected, kind: Kind, near: list[Event], above: list[Event], undone: Event | None
+    ) -> None:
+        self._record, self._fault, self._kind = record, fault, kind
+        self._near, self._above, self._undone = near, above, undone
+
+    def result(self) -> Traced:
+        """What followed from it."""
+        ending, ended_before = self._ending()
+        sign = self._sign(ending)
+        if ending is None:
+            outcome = Outcome.OPEN if self._is_open() and not ended_before else Outcome.PASSED
+            return Traced(
+                self._fault, self._kind, sign=sign, undone=self._undone, ended_before=ended_before, outcome=outcome
+            )
+        behind = [event for event in after(self._near, stamp(ending)) if event is not ending]
+        ready = next((event for event in behind if event["event"] == "worker.ready"), None)
+        until = list(itertools.takewhile(lambda event: event is not ready, behind))
+        spawns = [event for event in until if event["event"] == "worker.spawned"]
+        return Traced(
+            self._fault,
+            self._kind,
+            sign=sign or ending,
+            ending=ending,
+            decided=next((event for event in until if event["event"] in _DECISIONS), None),
+            delays=tuple(self._delays(until, ending, ready)),
+            spawned=spawns[-1] if spawns else None,
+            ready=ready,
+            undone=self._undone,
+            outcome=Outcome.RECOVERED if ready is not None else self._unfinished([ending, *until]),
+        )
+
+    def _is_open(self) -> bool:
+        until = self._fault.until
+        return self._undone is None and self._kind.lasting and (until is None or until > self._record.ended)
+
+    def _of_life(self, event: Event) -> bool:
+        return self._fault.spawn_id is None or event.get("spawn_id") in (None, self._fault.spawn_id)
+
+    def _sign(self, ending: Event | None) -> Event | None:
+        last = ending or self._undone
+        limit = self._record.ended if last is None else stamp(last)
+        for event in after(self._near, self._fault.at):
+            if stamp(event) > limit:
+                return None
+            if event["event"] in SIGNS and self._of_life(event):
+                return event
+        return None
+
+    def _ending(self) -> tuple[Event | None, bool]:
+        """Its ending, and whether its life had ended before: a supervisor may not yet have heard of that."""
+        fault = self._fault
+        endings = [event for event in self._near if event["event"] == "worker.ended"]
+        own = next((event for event in endings if event.get("chaos_id") == fault.chaos_id), None)
+        if own is not None:
+            return own, False
+        if fault.spawn_id is not None and any(
+            event.get("spawn_id") == fault.spawn_id and stamp(event) < fault.at for event in endings
+        ):
+            return None, True
+        for event in endings:
+            if stamp(event) >= fault.at and self._of_life(event):
+                return (event if self._is_mine(event) else None), False
+        return None, False
+
+    def _is_mine(self, ending: Event) -> bool:
+        """Of an ending that does not carry its name."""
+        if ending.get("chaos_id") is not None:  # two that both end a life share its ending, and one of them is named
+            return self._fault.spawn_id is not None and self._kind.ends == "ending"
+        undone = self._undone
+        return undone is None or undone.get("reason") == "ended" or stamp(undone) >= stamp(ending)
+
+    def _delays(self, until: list[Event], ending: Event, ready: Event | None) -> Iterator[float]:
+        """Every backoff that was asked for before it was ready again, its own and its group's."""
+        for event in until:
+            if event["event"] == "worker.backed_off":
+                yield float(event.get("delay_s") or 0.0)
+        for event in after(self._above, stamp(ending)):
+            if ready is not None and stamp(event) > stamp(ready):
+                return
+            if event["event"] == "group.failed":
+                yield float(event.get("delay_s") or 0.0)
+
+    def _unfinished(self, behind: list[Event]) -> Outcome:
+        """Not ready again: what it was at when the record ended."""
+        last = next(event for event in reversed(behind) if event["event"] in _LAST)
+        outcome = _LAST[last["event"]]
+        if outcome is not Outcome.LOST and outcome is not Outcome.BACKING_OFF:
+            return outcome
+        due = stamp(last) + float(last.get("delay_s") or 0.0) + PATIENCE
+        if str(last.get("how", "")).endswith("(asked)") or self._is_down(due):
+            return Outcome.STOPPED
+        if due < self._record.ended:
+            return Outcome.LOST
+        return Outcome.BACKING_OFF if outcome is Outcome.BACKING_OFF else Outcome.STARTING
+
+    def _is_down(self, due: float) -> bool:
+        """Whether nobody wants it up any more: it was stopped, or its policy says that it has ended for good."""
+        latest = self._record.events[-STOPPING_WITHIN:]
+        if any(event["event"] == "supervisor.stopping" and event.get("monotonic_s", due) < due for event in latest):
+            return True
+        rows = self._record.samples[-1].workers if self._record.samples else ()
+        row = next((row for row in rows if row.worker == self._fault.worker), None)
+        return row is not None and row.phase == "down" and (row.want != "up" or row.verdict is not None)
+
+
+PATIENCE = 5.0
+"""Seconds from when a next life is due until silence means that it is lost; no start we know waits that long."""
+
+STOPPING_WITHIN = 20_000
+"""Events that stand at most between a service's beginning to stop and its end: a few of each worker."""
+
+_DECISIONS = frozenset({"worker.backed_off", "worker.spawned", "worker.quarantined"})
+_LAST = {
+    "worker.ended": Outcome.LOST,
+    "worker.backed_off": Outcome.BACKING_OFF,
+    "worker.spawned": Outcome.STARTING,
+    "worker.quarantined": Outcome.QUARANTINED,
+    "worker.completed": Outcome.STOPPED,
+    "worker.released": Outcome.STARTING,
+}
