@@ -40,10 +40,10 @@ class Function:
     def load(self, stack: int) -> None:
         """Import the target; stacks go to the descriptor `stack`. Raises whatever the import raises."""
         self._stack = stack
-        # 0: fatal signals are somebody else's here, a JVM's say. CPython takes it for yes, like any text that is not empty.
-        if os.environ.get("PYTHONFAULTHANDLER") == "0":
-            faulthandler.disable()
-        else:
+        # With -X dev the template began with one; at birth signals were reset, and enable() would not set its handlers again.
+        faulthandler.disable()
+        # 0: fatal signals are somebody else's, a JVM's say. (CPython takes it for 1, like any text that is not empty.)
+        if os.environ.get("PYTHONFAULTHANDLER") != "0":
             faulthandler.enable(file=stack, all_threads=True)
         faulthandler.register(kernel.STACK_SIGNAL, file=stack, all_threads=True, chain=False)
         sys.path[:0] = self._path

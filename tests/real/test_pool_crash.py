@@ -150,8 +150,10 @@ def test_who_crashes_after_his_result_was_told_has_told_it(hire: Callable[..., P
         assert [other.result(PATIENCE) for other in others] == [2 * n for n in range(20)]
 
 
-def test_the_native_stack_of_a_crash_is_in_the_report(pool: Pool) -> None:
-    """faulthandler has written it where a crash cannot reach: the line that crashed, in Python."""
+@pytest.mark.parametrize("word", ["", "1"])
+def test_the_native_stack_of_a_crash_is_in_the_report(pool: Pool, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """faulthandler has written it where a crash cannot reach, whether the interpreter began with one of its own or not."""
+    monkeypatch.setenv("PYTHONFAULTHANDLER", word)
     error = pool.submit(tasks.segfault).exception(PATIENCE)
     assert isinstance(error, TaskFailed)
     for attempt in error.report.attempts:
