@@ -33,7 +33,7 @@ class Aftermath:
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._oom_kills = oom.kills()
+        self._kills = oom.Kills()
         self.in_hand: Task | None = None  # nobody else has it: should anything fail here, it is to be told
 
     def of(self, remote: Remote, ending: Ending | str | None) -> None:
@@ -44,6 +44,7 @@ class Aftermath:
             if others[0].returned >= RETURNS:
                 culprit = others.pop(0)
         self._dispatcher.feeding.give_back(others)
+        self._dispatcher.feeding.feed_all()  # before anything is found out: they wait for nothing but a worker
         if culprit is not None and not culprit.is_over:
             self._blame(culprit, remote, ending)
         self.in_hand = None
@@ -84,10 +85,8 @@ class Aftermath:
             return Cause.CRASH, f"put down: {remote.doom}"
         if ending is None:
             return Cause.CRASH, "killed together with the root of the pool"
-        if isinstance(ending, Ending) and ending.signal == signal.SIGKILL:
-            killed, self._oom_kills = oom.kills() > self._oom_kills, oom.kills()
-            if killed:
-                return Cause.MEMORY, "killed by the kernel, which was out of memory"
+        if isinstance(ending, Ending) and ending.signal == signal.SIGKILL and self._kills.claim():
+            return Cause.MEMORY, "killed by the kernel, which was out of memory"
         return Cause.CRASH, str(ending)
 
     # -- chunks ------------------------------------------------------------------------------------------------------

@@ -191,9 +191,9 @@ class Crew:
             self._boss.stands_by(remote)
         self.fill()
 
-    def deaf(self, remote: Remote) -> None:
-        """Its end of the socket is closed: it dies, or it closed what it should not have."""
-        self._leave(remote)
+    def deaf(self, remote: Remote) -> Remote | None:
+        """Its end of the socket is closed: it dies, or it closed what it should not have. Who took its place."""
+        return self._leave(remote)
 
     def ended(self, number: int, ending: Ending | str | None) -> None:
         """It is dead, or, for the reason given, never lived."""
@@ -223,18 +223,21 @@ class Crew:
         else:  # a standby has taken over: let it have the machine before another one is born
             self._boss.at(time.monotonic() + REFILL, self.fill)
 
-    def _leave(self, remote: Remote) -> None:
-        """A member no more; a standby takes over."""
+    def _leave(self, remote: Remote) -> Remote | None:
+        """A member no more; a standby takes over, if there is one."""
         if remote in self.members:
             self.members.remove(remote)
             remote.is_member = False
             if len(self.members) < self.wanted and self.standbys:
-                self._promote()
+                return self._promote()
         elif remote in self.standbys:
             self.standbys.remove(remote)
+        return None
 
-    def _promote(self) -> None:
-        self._hire(self.standbys.popleft())
+    def _promote(self) -> Remote:
+        remote = self.standbys.popleft()
+        self._hire(remote)
+        return remote
 
     def _hire(self, remote: Remote) -> None:
         self.members.append(remote)

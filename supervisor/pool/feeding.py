@@ -33,14 +33,14 @@ class Feeding:
         self.pending: deque[Task] = deque()
         self.free: dict[Remote, None] = {}  # members with nothing to do
         self.alone: deque[Task] = deque()
-        self._is_alone = False  # one of those is running
+        self._alone: Task | None = None  # the one of those that is running
         self._resting: set[Task] = set()  # to be tried again later
         self._shrink_at = self._steal_at = 0.0
 
     @property
     def is_open(self) -> bool:
         """Whether tasks may run beside each other now."""
-        return not self.alone and not self._is_alone
+        return not self.alone and self._alone is None
 
     def waiting(self) -> list[Task]:
         """Every task that no worker has."""
@@ -56,7 +56,7 @@ class Feeding:
 
     def feed(self, remote: Remote) -> None:
         """Give a member what it has room for."""
-        if self.alone or self._is_alone:
+        if not self.is_open:
             self._feed_alone(remote)
             return
         if self._is_too_large(remote):  # else it would go on as long as there is something to do
@@ -112,26 +112,30 @@ class Feeding:
         self.pending.extendleft(reversed(tasks))
 
     def retry(self, task: Task, *, after: float, alone: bool) -> None:
-        """Give it out again after so many seconds, and nothing along with it."""
-        if alone:
-            task.alone = True
-            self.alone.append(task)
-        elif after > 0:
+        """Its worker is dead: give it out again after so many seconds, and nothing along with it; once alone, always alone."""
+        self.over(task)
+        task.alone |= alone
+        if after > 0 and not alone:
             self._resting.add(task)
-            self._dispatcher.loop.at(time.monotonic() + after, lambda: self.retry(task, after=0.0, alone=False))
-            return
+            self._dispatcher.loop.at(time.monotonic() + after, lambda: self._again(task))
         else:
-            self._resting.discard(task)
-            if task.is_over:  # cancelled in the meantime
-                return
-            task.is_single, task.is_plain = True, False
+            self._again(task)
+
+    def _again(self, task: Task) -> None:
+        self._resting.discard(task)
+        if task.is_over:  # cancelled in the meantime
+            return
+        task.is_single, task.is_plain = True, False
+        if task.alone:
+            self.alone.append(task)
+        else:
             self.pending.appendleft(task)
         self.feed_all()
 
     def over(self, task: Task) -> None:
         """It is done, or its worker is dead."""
-        if task.alone:
-            self._is_alone = False
+        if self._alone is task:
+            self._alone = None
 
     def _place(self, task: Task) -> bool:
         """Its arguments into a segment, if they need one; False when there is no memory for them."""
@@ -148,12 +152,12 @@ class Feeding:
     def _feed_alone(self, remote: Remote) -> None:
         if remote.is_idle:
             self.free[remote] = None
-        if self._is_alone or any(other.held for other in self._dispatcher.crew.members):
+        if self._alone is not None or any(other.held for other in self._dispatcher.crew.members):
             return
         while self.alone:
             task = self.alone.popleft()
             if not task.is_over and self._place(task):
-                self._is_alone = True
+                self._alone = task
                 self.free.pop(remote, None)
                 self._dispatcher.post.send(remote, [task])
                 return

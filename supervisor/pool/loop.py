@@ -26,6 +26,7 @@ class Loop:
         self._watched: dict[int, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._ticks = itertools.count()
+        self._deferred: set[int] = set()
         self._sleeps_until = 0.0
         self.is_closed = False
         self.watch(self._bell, self._heard)
@@ -76,6 +77,19 @@ class Loop:
     def watch_both_ways(self, fd: int, *, both: bool) -> None:
         """Call also when there is room to write; or no more."""
         self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT if both else select.EPOLLIN)
+
+    def defer(self, fd: int, seconds: float) -> None:
+        """What is to be read there waits so long, from the first time this is said; without effect on one not watched."""
+        ready = self._watched.get(fd)
+        if ready is not None and fd not in self._deferred:
+            self._deferred.add(fd)
+            self._epoll.modify(fd, 0)
+            self.at(time.monotonic() + seconds, lambda: self._attend(fd, ready))
+
+    def _attend(self, fd: int, ready: Callable[[], None]) -> None:
+        self._deferred.discard(fd)
+        if self._watched.get(fd) is ready:  # else it was closed, and the number is another's
+            self._epoll.modify(fd, select.EPOLLIN)
 
     def unwatch(self, fd: int) -> None:
         """The contrary; without effect on one that is not watched."""

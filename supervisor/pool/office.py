@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from supervisor.pool.engine import Engine
     from supervisor.pool.remote import Remote
 
+SUCCESSION = 0.001  # seconds in which a successor does its first task before it is asked what its predecessor died of
+
 
 class Office:
     """Called under the pool's lock: crew.Boss and trunk.Listener."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
+        self._ends = -1  # the channel on which ends are told
 
     @property
     def engine(self) -> Engine:
@@ -41,6 +44,16 @@ class Office:
         self._dispatcher.results.last(remote)
         self._dispatcher.lending.bury(remote.number)
         self._dispatcher.aftermath.of(remote, ending)
+
+    def deaf(self, remote: Remote) -> None:
+        """Its end of the socket is closed. Whatever it dies of, others do at once what it had not begun."""
+        self._dispatcher.feeding.give_back(remote.take_back())
+        successor = self._dispatcher.crew.deaf(remote)
+        self._dispatcher.feeding.feed_all()
+        if successor is not None and successor.held:
+            # How it ended is being told: to read that, and to bury it, would keep the thread from the successor's result.
+            self._dispatcher.loop.defer(self._ends, SUCCESSION)
+        self.ignore(remote)
 
     def broken(self, why: str, error: bytes | None) -> None:
         """No worker can be had: everybody who waits is told."""
@@ -70,6 +83,11 @@ class Office:
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """Call whenever there is something to read."""
         self._dispatcher.loop.watch(fd, ready)
+
+    def watch_ends(self, fd: int, ready: Callable[[], None]) -> None:
+        """The same of the channel on which ends are told."""
+        self._ends = fd
+        self.watch(fd, ready)
 
     def unwatch(self, fd: int) -> None:
         """The contrary."""

@@ -39,8 +39,7 @@ class Results:
             remote.is_deaf = True
         self.settle(remote)
         if remote.is_deaf:
-            dispatcher.office.ignore(remote)
-            dispatcher.crew.deaf(remote)
+            dispatcher.office.deaf(remote)
             dispatcher.loop.at(time.monotonic() + DEAF, lambda: self._still_there(remote))
 
     def _still_there(self, remote: Remote) -> None:

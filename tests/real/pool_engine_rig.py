@@ -48,6 +48,9 @@ class Rig:
         self._ready[fd] = ready
         self._poll.register(fd, select.POLLIN)
 
+    def watch_ends(self, fd: int, ready: Callable[[], None]) -> None:
+        self.watch(fd, ready)
+
     def unwatch(self, fd: int) -> None:
         del self._ready[fd]
         self._poll.unregister(fd)

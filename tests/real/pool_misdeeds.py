@@ -183,6 +183,17 @@ def fail_at_first(path: str, times: int, how: str) -> None:
         ENDS[how]()
 
 
+def leak_then_end(path: str) -> int:
+    """Which attempt it is: the first leaks, the second ends its worker."""
+    note(path)
+    attempt = len(noted(path))
+    if attempt == 1:
+        leak(8 << 20)
+    if attempt == 2:
+        ENDS["kill"]()
+    return attempt
+
+
 def hang_at_first(path: str) -> None:
     note(path)
     if len(noted(path)) == 1:

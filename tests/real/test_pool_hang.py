@@ -162,6 +162,12 @@ def test_what_took_all_memory_is_tried_again_alone(hire: Callable[..., Pool], tm
     assert rest.count("nap") == rest.count("woke")
 
 
+def test_what_took_all_memory_and_then_dies_of_something_else(pool: Pool, tmp_path: Path) -> None:
+    """Alone it has the attempts it has left, and afterwards nobody waits for it."""
+    careful = pool.options(memory=150 << 20)
+    assert among_innocents(pool, lambda: careful.submit(misdeeds.leak_then_end, str(tmp_path / "log"))) == 3
+
+
 def test_a_worker_that_has_grown_is_replaced_between_two_tasks(hire: Callable[..., Pool]) -> None:
     """max_memory_per_child: three megabytes a task are left behind, all 60 results are right, several workers made them."""
     pool = hire(1, max_memory_per_child=60 << 20)

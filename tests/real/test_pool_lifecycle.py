@@ -222,6 +222,7 @@ def test_the_thread_sleeps_while_nobody_can_take_what_waits(hire: Callable[..., 
     pool = hire(2, initializer=tasks.wait_for, initargs=(str(gate),))
     dispatcher = pool._core.dispatcher
     first = pool.submit(tasks.pid)
+    alone = first.task
     with dispatcher.lock:
         assert dispatcher.feeding.pending
         assert not dispatcher.crew.members
@@ -229,11 +230,11 @@ def test_the_thread_sleeps_while_nobody_can_take_what_waits(hire: Callable[..., 
     gate.touch()
     first.result(PATIENCE)
     eventually(lambda: dispatcher.feeding.free)
-    dispatcher.feeding._is_alone = True
+    dispatcher.feeding._alone = alone
     second = pool.submit(tasks.pid)
     with dispatcher.lock:
         assert dispatcher.feeding.pending
         assert not dispatcher._must_stay()
-        dispatcher.feeding._is_alone = False
+        dispatcher.feeding._alone = None
         dispatcher.feeding.feed_all()
     assert second.result(PATIENCE)
