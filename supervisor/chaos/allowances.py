@@ -147,8 +147,9 @@ def budgets(timeline: Timeline) -> Invariant:
     share = max(1, math.floor(len(may_hit) * settings.max_percent / 100 + 1e-9))
     allowed = min(settings.max_count, share)
     most, when = _most_at_once(timeline)
-    outlaws = sorted({t.fault.worker for t in timeline.faults if t.fault.worker} - set(may_hit))
-    if outlaws and may_hit:
+    here = {member.worker for member in timeline.record.workers}  # who came later may have come with chaos = true
+    outlaws = sorted(timeline.targets & here - set(may_hit))
+    if outlaws:
         return Invariant("budgets", claim, State.BROKEN, f"hit, though it may not be: {listed(outlaws)}")
     rule = f"{allowed} (max_count {settings.max_count}, max_percent {settings.max_percent:g} of {len(may_hit)})"
     seen = f"at most {count(most, 'worker')} at once; allowed: {rule}"

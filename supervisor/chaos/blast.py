@@ -84,9 +84,10 @@ def _spans(timeline: Timeline) -> dict[str, list[tuple[float, float]]]:
         if event["event"] in {"group.failed", "group.quarantined"}:
             spans = of_group.get(event.get("group", ""), [])
             if any(begin <= stamp(event) <= end for begin, end in spans):  # all of it restarts, or none does
+                due = stamp(event) + float(event.get("delay_s") or 0.0) + RESTARTS_WITHIN
                 for name, member in members.items():
                     if member.group == event["group"]:
-                        found.setdefault(name, []).append((stamp(event), _settled(timeline, name, stamp(event))))
+                        found.setdefault(name, []).append((stamp(event), _settled(timeline, name, due)))
     return found
 
 
@@ -108,6 +109,10 @@ JUST_AFTER = 0.25
 
 LATE_EFFECT = 10.0
 """Seconds in which a fault that ended nothing may still be felt: a beat it made late, lines it left in a pipe."""
+
+
+RESTARTS_WITHIN = 10.0
+"""Seconds in which a group that has given up puts its members down, beyond the delay it asks for."""
 
 
 def _settled(timeline: Timeline, name: str, end: float) -> float:
