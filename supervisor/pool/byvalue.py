@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from _pickle import PicklingError  # not pickle: see parcel.py
 from functools import cache
 from importlib import import_module
-from pickle import PicklingError
 
 from workers.hints import TYPE_CHECKING, Any
 

@@ -7,15 +7,17 @@ results lie in the ring (page.py). Descriptors of segments cross once, beside th
 
 from __future__ import annotations
 
+import _pickle as pickle  # the C code alone: the module around it takes 1 ms of every cold start
 import errno
 import os
-import pickle
 import struct
 from collections import deque
 
 from supervisor import sockets
-from supervisor.pool.arena import Place
-from workers.hints import Any
+from workers.hints import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from supervisor.pool.arena import Place
 
 HEAD = struct.Struct("<Q")  # no argument of an initializer is too large for it
 READ = 1 << 16  # bytes asked for at once
@@ -63,6 +65,8 @@ def encode_place(place: Place, data: bytes | None, *, is_error: bool) -> bytes:
 
 def decode_place(payload: bytes) -> tuple[Place, bytes | None, bool]:
     """The place, the pickle if it is no part of it, and whether it is an error. Raises struct.error."""
+    from supervisor.pool.arena import Place  # noqa: PLC0415 a worker imports that when something is large
+
     segment, is_error, has_data, count = _PLACED.unpack_from(payload)
     numbers = struct.unpack_from(f"<{2 * count}Q", payload, _PLACED.size)
     layout = tuple(zip(numbers[::2], numbers[1::2], strict=True))
@@ -107,7 +111,7 @@ class Inbox:
             end = at + HEAD.size + HEAD.unpack_from(waiting, at)[0]
             if end > len(waiting):
                 break
-            self._messages.extend(pickle.loads(memoryview(waiting)[at + HEAD.size : end]))  # noqa: S301 our parent made it
+            self._messages.extend(pickle.loads(memoryview(waiting)[at + HEAD.size : end]))  # our parent made it
             at = end
         del waiting[:at]
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import gc
 import importlib
 import json
 import os
@@ -160,6 +159,7 @@ class Root:
         return self._fork(lambda: self._be_template(root, fds, preload, once=once))
 
     def _be_template(self, root: int, fds: list[int], preload: list[str], *, once: bool) -> int:
+        from supervisor.pool import share as _share  # noqa: F401, PLC0415 what workers import late is in its children
         from supervisor.template import Options, be  # noqa: PLC0415 the first workers need none
 
         moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _CLEAR_OF) for fd in fds]
@@ -175,7 +175,6 @@ class Root:
         self._settle()
         site.setquit()  # which -S left out
         birth.warm_up()
-        gc.freeze()
         birth.live(birth.Request.from_packet(packet), fds, born_of=None)
 
     def _settle(self) -> None:

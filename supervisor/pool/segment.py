@@ -22,8 +22,8 @@ import mmap
 import os
 import resource
 import weakref
+from _pickle import PickleBuffer  # not pickle: see parcel.py
 from functools import cache
-from pickle import PickleBuffer
 
 from workers.hints import TYPE_CHECKING, Any
 

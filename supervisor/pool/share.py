@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import struct
 import weakref
+from _pickle import PickleBuffer  # not pickle: see parcel.py
 from _thread import RLock  # not threading: a millisecond of every cold start
-from pickle import PickleBuffer
 
 from supervisor.pool import memory, segment
 from supervisor.pool.arena import lay_out

@@ -13,22 +13,22 @@ import contextlib
 import os
 import signal
 import struct
-from pickle import dumps
+from _pickle import dumps  # not pickle: see parcel.py
+from functools import cached_property
 from time import monotonic_ns
 
 from supervisor import sockets
 from supervisor.pool import chunks, frames, page
-from supervisor.pool.arena import Place, Shelf, Store
 from supervisor.pool.errors import stamp
 from supervisor.pool.mainmodule import belong_to
 from supervisor.pool.parcel import THRESHOLD, pack, pack_error, unpack
-from supervisor.pool.share import forget, receive
 from workers.hints import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from supervisor.pool.arena import Place, Shelf, Store
     from supervisor.pool.mainmodule import MainModule
 
 CHANNEL = 6  # the socket to the parent
@@ -63,12 +63,22 @@ class Worker:
         os.close(fds[0])
         self._words = self._page.words
         self._functions: dict[int, Callable[..., Any] | _Unloaded] = {}
-        self._arguments = Shelf()
-        self._results = Store()
         self._told: set[int] = set()  # segments of results the parent has
         self._main: MainModule | None = None
         self._is_copy = False
         os.register_at_fork(after_in_child=self._copied)
+
+    @cached_property
+    def _arguments(self) -> Shelf:
+        from supervisor.pool.arena import Shelf  # noqa: PLC0415 2 ms of a first worker's start; a template has it
+
+        return Shelf()
+
+    @cached_property
+    def _results(self) -> Store:
+        from supervisor.pool.arena import Store  # noqa: PLC0415 as above
+
+        return Store()
 
     def run(self) -> None:
         """Serve the parent until it says quit or is gone."""
@@ -102,14 +112,20 @@ class Worker:
                 pass  # one more than we waited for
             case (frames.WARM, numbers):
                 self._warm_up(numbers)
-            case (frames.SHARED, key):
-                receive(key, self._inbox.fds.popleft())
-            case (frames.UNSHARED, key):
-                forget(key)
+            case (frames.SHARED | frames.UNSHARED, _):
+                self._take_shared(*message)
             case (frames.WELCOME, main, initializer, buffers):
                 self._main = main
                 belong_to(main)
                 self._begin(initializer, buffers)
+
+    def _take_shared(self, what: int, key: int) -> None:
+        from supervisor.pool.share import forget, receive  # noqa: PLC0415 as above
+
+        if what == frames.SHARED:
+            receive(key, self._inbox.fds.popleft())
+        else:
+            forget(key)
 
     def _warm_up(self, functions: list[int]) -> None:
         """Nobody waits: load what may be wanted, and go through the motions, so that every page they write to is our own."""
