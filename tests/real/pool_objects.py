@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from supervisor import kernel
-from tests.real.pool_tasks import FOREVER, wait_for
+from tests.real.pool_tasks import ENDS, FOREVER, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,3 +199,10 @@ def spoilt(frame: Any) -> tuple[float, float]:
     before = float(frame.loc[0, "b"])
     frame.loc[0, "b"] = -1.0
     return before, float(frame.loc[0, "b"])
+
+
+def look_and_end(handle: Any, how: str) -> None:
+    """With what was shared in hand."""
+    held = handle.get()
+    ENDS[how]()
+    del held

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from supervisor.pool import TaskFailed
 from tests.real import pool_objects as objects
+from tests.real import pool_plain as plain
 from tests.real import pool_tasks as tasks
 from tests.real.pool_world import PATIENCE, crew, eventually
 
@@ -63,3 +65,19 @@ def test_a_worker_may_end_while_another_waits(hire: Callable[..., Pool], tmp_pat
         assert [pool.submit(tasks.double, n).result(PATIENCE) for n in range(10)] == [2 * n for n in range(10)]
         (tmp_path / f"gate{order}").touch()
         assert (at_work.result(PATIENCE) == busy) == (order == 1)
+
+
+def test_what_is_shared_reaches_whoever_takes_the_place_of_the_dead(hire: Callable[..., Pool]) -> None:
+    """Whoever mapped it last may be killed, all of them at once too: it is the parent's, and mapped anew."""
+    pool = hire(2, min_workers=2)
+    table = pool.share(bytes(range(256)) * 10_000)
+    view = pool.options(retries=50)
+    for turn in range(10):
+        futures = [view.submit(plain.length_of, table, number) for number in range(20)]
+        for pid in crew(pool)[turn % 2 :]:
+            tasks.kill_other(pid)
+        assert [future.result(PATIENCE) for future in futures] == [2_560_000] * 20
+    dying = pool.options(retries=1).submit(objects.look_and_end, table, "segfault")
+    assert isinstance(dying.exception(PATIENCE), TaskFailed)
+    assert table.get() == bytes(range(256)) * 10_000
+    assert view.submit(plain.length_of, table, 0).result(PATIENCE) == 2_560_000

@@ -141,3 +141,15 @@ say("ending")
 """
     done = ended(tmp_path, main)
     assert (done.stdout, done.stderr, done.returncode) == ("ending\n", "", 0)
+
+
+def test_what_a_preload_has_printed_is_said_once(tmp_path: Path) -> None:
+    """Into a buffer, in the template: no worker that was forked with it says it again at its end (gh-98552)."""
+    (tmp_path / "talks.py").write_text('import sys\nsys.stdout.write("preloaded\\n")\nsys.stderr.write("loudly\\n")\n')
+    main = """
+with Pool(3, min_workers=3, preload=["talks"], max_tasks_per_child=1) as pool:
+    say(list(pool.map(abs, range(9), chunksize=1)))
+"""
+    done = ended(tmp_path, main)
+    assert sorted(done.stdout.splitlines()) == [str(list(range(9))), "preloaded"]
+    assert (done.stderr, done.returncode) == ("loudly\n", 0)
