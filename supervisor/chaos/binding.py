@@ -1,0 +1,95 @@
+"""What actions and probes act through: a session, an observer, and the random numbers targets are drawn with.
+
+A runner binds its own for as long as an experiment runs. Elsewhere, as under the Chaos Toolkit, one is made at the first
+use, from `socket` or `name` in the experiment's configuration, NINELIVES_SOCKET or NINELIVES_NAME; it looks on until the
+process ends, and what is left then is undone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import random
+import secrets
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from supervisor.chaos.observer import Observer
+from supervisor.chaos.session import Aborted, Halted, Session
+from supervisor.cli import client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from supervisor.chaos.record import Record
+
+
+class Binding(NamedTuple):
+    """random: of the run; the same seed and the same calls give the same targets. expected: may be hurt as well."""
+
+    session: Session
+    observer: Observer
+    random: random.Random
+    seed: int = 0
+    expected: tuple[str, ...] = ()
+
+    def record(self, expected: Sequence[str] = ()) -> Record:
+        """What was seen so far."""
+        return self.observer.record(seed=self.seed, expected=(*self.expected, *expected))
+
+    def why_called_off(self) -> str | None:
+        """Why the run must not go on: somebody halted it, or too few workers were ready."""
+        for event in self.observer.events("chaos.aborted"):
+            return str(event.get("msg", "too few workers are ready: everything is undone"))
+        return "halted: everything that was injected is undone" if self.session.halted.is_set() else None
+
+    def is_called_off(self) -> bool:
+        """Whether there is such a reason."""
+        return self.why_called_off() is not None
+
+    def check(self) -> None:
+        """Halted, Aborted when it is called off."""
+        why = self.why_called_off()
+        if why is not None:
+            raise Halted(why) if self.session.halted.is_set() else Aborted(why)
+
+
+_bound: list[Binding] = []
+_making = threading.Lock()
+
+
+@contextlib.contextmanager
+def using(binding: Binding) -> Iterator[Binding]:
+    """Have every action and probe of this process act through this one, whatever thread calls it."""
+    _bound.append(binding)
+    try:
+        yield binding
+    finally:
+        _bound.remove(binding)
+
+
+def current(configuration: Mapping[str, Any] | None = None) -> Binding:
+    """The one that is bound, or else one of our own. client.NoAnswer, client.Denied."""
+    with _making:
+        if not _bound:
+            _bound.append(_made(configuration or {}))
+        return _bound[-1]
+
+
+def _made(configuration: Mapping[str, Any]) -> Binding:
+    path = client.find(
+        configuration.get("name") or os.environ.get("NINELIVES_NAME"),
+        configuration.get("socket") or os.environ.get("NINELIVES_SOCKET"),
+    )
+    seed = int(configuration.get("seed") or os.environ.get("NINELIVES_SEED") or secrets.randbits(32))
+    session = Session(path)
+    observer = Observer(session)
+    observer.begin()
+    atexit.register(_let_go, session, observer)
+    return Binding(session, observer, random.Random(seed), seed)  # noqa: S311 - repeatable is what it must be
+
+
+def _let_go(session: Session, observer: Observer) -> None:
+    session.close()
+    observer.end()

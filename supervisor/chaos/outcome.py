@@ -1,0 +1,75 @@
+"""What has become of a fault so far, for somebody who waits for its end or looks on. Pure: what `trace` finds, by now.
+
+The report traces all faults when everything is over; here one is traced again and again while it is going on, so the
+record it is traced in holds nothing but that fault and the events of its target.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from supervisor.chaos.record import Record, Service
+from supervisor.chaos.trace import Outcome, Traced, stamp, trace_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from supervisor.chaos.record import Injected, Kind, Member
+
+Event = dict[str, Any]
+
+UNSEEN_S = 1.0
+"""Seconds after which a fault that neither lasts nor must end a life has done nothing."""
+
+SETTLED = frozenset({Outcome.RECOVERED, Outcome.QUARANTINED, Outcome.STOPPED})
+
+
+def trace(
+    fault: Injected,
+    events: Iterable[Event],
+    *,
+    now: float,
+    kinds: Mapping[str, Kind],
+    member: Member | None = None,
+) -> Traced:
+    """What became of it by `now` (monotonic). events: of its worker; all, if it was done to a part of the service."""
+    stamped = sorted((event for event in events if "monotonic_s" in event), key=stamp)
+    record = Record(
+        service=Service(name=""), began=fault.at, ended=now, began_wall="", events=tuple(stamped), faults=(fault,),
+        workers=() if member is None else (member,),
+    )  # fmt: skip
+    return trace_all(record, stamped, kinds)[0]
+
+
+def is_over(traced: Traced, now: float) -> bool:
+    """Whether nothing more can come of it."""
+    if traced.outcome in SETTLED:
+        return True
+    if traced.outcome is not Outcome.PASSED or traced.kind.ends == "ending":
+        return traced.ended_before
+    if traced.sign is not None and traced.sign["event"] == "worker.hung":
+        return False  # it is being put down
+    if traced.undone is not None:
+        return True
+    return not traced.kind.lasting and now - traced.fault.at > UNSEEN_S
+
+
+def sentence(traced: Traced) -> str:
+    """For people, once it is over or given up: "recovered in 4.1 ms"."""
+    fault = traced.fault
+    match traced.outcome:
+        case Outcome.RECOVERED if traced.ready is not None:
+            return f"recovered in {milliseconds(stamp(traced.ready) - fault.at)}"
+        case Outcome.QUARANTINED | Outcome.STOPPED | Outcome.LOST | Outcome.STARTING | Outcome.BACKING_OFF:
+            return str(traced.outcome)
+    if traced.ended_before:
+        return "its life had just ended by itself"
+    if traced.undone is not None:
+        how = f"{traced.undone.get('reason')}: {traced.undone.get('how')}"
+        return f"undone after {milliseconds(stamp(traced.undone) - fault.at)} ({how}), lived on"
+    return "lived on"
+
+
+def milliseconds(seconds: float) -> str:
+    """A stretch of time as people compare it: 4.1 ms, 1.25 s."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
