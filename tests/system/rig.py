@@ -144,6 +144,25 @@ class Service:
         return {worker["worker"]: worker["pid"] for worker in self.status().get("workers", ())}
 
 
+def booted(script: str, folder: Path, **variables: object) -> dict[str, str]:
+    """Run one of the scripts beside this file in a boot of its own: the `name=value` lines it printed."""
+    here = Path(__file__).parent
+    project = here.parent.parent
+    variables |= {"PROJECT": project, "PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": 1}
+    subprocess.run(
+        [here / "boot.sh", here / script, folder],
+        env=os.environ
+        | {
+            "BOOT_KEEP": f"{project} {sys.prefix}",
+            "BOOT_ENV": " ".join(f"{name}={value}" for name, value in variables.items()),
+        },
+        check=True,
+        timeout=180,
+    )
+    lines = (folder / "output").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
 def until(condition: Callable[[], bool], *, seconds: float = 20, what: str) -> None:
     """Ask again until it is so; systemctl and the command line have no event to wait for."""
     deadline = time.monotonic() + seconds

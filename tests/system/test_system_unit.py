@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from supervisor.cli import systemd
-from tests.system.rig import COMMAND
+from tests.system.rig import COMMAND, booted
 
-HERE = Path(__file__).parent
-PROJECT = HERE.parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = [
     pytest.mark.root,
     pytest.mark.systemd,
     pytest.mark.timeout(200),
-    pytest.mark.skipif(
-        shutil.which("linux.uml") is None, reason="systemd: needs the package user-mode-linux"
-    ),
+    pytest.mark.skipif(shutil.which("linux.uml") is None, reason="systemd: needs the package user-mode-linux"),
 ]
 
 
 @pytest.fixture(scope="module")
 def boot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the guest left what it saw."""
+    """The folder in which the guest leaves what it sees."""
     folder = tmp_path_factory.mktemp("boot")
     (folder / systemd.NAME).write_text(systemd.unit(command=COMMAND))
-    subprocess.run(
-        [HERE / "boot.sh", HERE / "system_unit.sh", folder],
-        env=os.environ
-        | {
-            "BOOT_KEEP": f"{PROJECT} {sys.prefix}",
-            "BOOT_ENV": f"NINELIVES={COMMAND} PROJECT={PROJECT} PYTHONDONTWRITEBYTECODE=1",
-        },
-        check=True,
-        timeout=180,
-    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def seen(boot: Path) -> dict[str, str]:
-    lines = (boot / "output").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    return booted("system_unit.sh", boot, NINELIVES=COMMAND)
 
 
 def test_it_starts_inside_its_sandbox(seen: dict[str, str]) -> None:
@@ -76,6 +61,7 @@ def test_a_killed_anchor_leaves_nothing_and_comes_back(seen: dict[str, str]) -> 
     assert seen["sleepers_again"] == "3"
 
 
+@pytest.mark.usefixtures("seen")
 def test_events_have_their_priorities_in_the_journal(boot: Path) -> None:
     """An information is 6, a worker's unexpected end is 4, and no prefix is left in the message."""
     entries = [json.loads(line) for line in (boot / "journal").read_text().splitlines()]
