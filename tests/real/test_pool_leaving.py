@@ -96,6 +96,21 @@ def test_workers_are_killed_while_the_pool_shrinks_and_grows(hire: Callable[...,
     others.check()
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_the_pool_is_shut_down_at_the_moment_its_workers_leave(hire: Callable[..., Pool], is_told: bool) -> None:
+    """Whether they have just been told to, or would be in a moment: the last task is done, and the pool ends."""
+    for _ in range(15):
+        pool = hire(2, idle_after=0.01, min_workers=0, standby=0)
+        Innocents(pool).check()
+        if is_told:
+            eventually(lambda: not pool._core.dispatcher.crew.members)  # noqa: B023 it is waited for here
+        last = pool.submit(tasks.double, 4)
+        ending, _ = in_a_thread(pool.shutdown)
+        ending.join(PATIENCE)
+        assert not ending.is_alive()
+        assert last.result(0) == 8
+
+
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_pool_is_shut_down_while_an_argument_is_pickled(
     hire: Callable[..., Pool], tmp_path: Path, wait: bool
