@@ -93,6 +93,18 @@ def pieces(data: bytes, where: list[int]) -> tuple[int, list[bytes]]:
     return len(data), [data[at : at + 10] for at in where]
 
 
+_kept: list[bytes] = []
+
+
+def keep(data: bytes) -> None:
+    """An initializer."""
+    _kept.append(data)
+
+
+def pieces_of_kept(where: list[int]) -> tuple[int, list[bytes]]:
+    return pieces(_kept[0], where)
+
+
 def size_of(data: bytes) -> int:
     return len(data)
 
