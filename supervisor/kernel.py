@@ -266,14 +266,16 @@ def kill_branded(nonce: int, *, spare: frozenset[int] = frozenset()) -> int:
         if value is None or value >> 32 & 0xFFFFFF != nonce or value >> 61 != 1:
             continue
         now = stat(pid)
-        if now is None or now.state in "ZX":
-            continue
-        pidfd = open_pidfd(pid, now.start)
-        if pidfd is None:
+        pidfd = open_pidfd(pid, now.start) if now is not None and now.state not in "ZX" else None
+        if now is None or pidfd is None:
             continue
         # Between the look and the pidfd another process could have taken the number: look again.
         if read_brand(pid) == value:
             found += send_signal(pidfd, signal.SIGKILL)
+            if now.state == "D":  # in a frozen cgroup of version 1 it would not even die
+                from supervisor import freezer  # noqa: PLC0415 - hardly ever
+
+                freezer.release(pid)
         os.close(pidfd)
     return found
 

@@ -21,6 +21,7 @@ from supervisor.chaos.saboteur import Saboteur
 from supervisor.config import BadConfig
 from supervisor.gate import Gate
 from supervisor.group import everyone
+from supervisor.phase import Phase
 from supervisor.plan import difference
 from supervisor.refit import Refit, Tasks
 from supervisor.renewal import Renewal
@@ -97,12 +98,14 @@ class Service:
     async def stop_all(self) -> None:
         """Every worker down, in reverse order of need; then the standbys."""
         self.herald.leave()
+        undoing = asyncio.create_task(self.chaos.ongoing.undo(list(self.chaos.ongoing.faults), "stopping"))
         if self._top is not None:
             self._top.cancel()
             await asyncio.wait([self._top])
             if not self._top.cancelled() and (error := self._top.exception()) is not None:
                 traceback.print_exception(error)  # a mistake of ours; the anchor leaves nothing alive all the same
         await self.refit.done()
+        await undoing
         await asyncio.gather(*(shelf.closed() for shelf in self.roster.shelves.values()))
         self.herald.close()
 
@@ -134,6 +137,8 @@ class Service:
         self.gate.note(worker.spec.name if worker is not None else keeper.name)
         self.herald.changed()
         self.chaos.changed()
+        if keeper.phase is Phase.STOPPING:
+            self.chaos.ongoing.stopping(keeper.name)
 
     def _all_settled(self) -> None:
         if not self.facts["resumes"]:
@@ -223,9 +228,7 @@ class Service:
             new = msgspec.structs.replace(new, name=self.config.name)  # `--name` outranks the file's
             plan = difference(self.config, new)
             stale = await self.renewal.stale()
-            changes = "\n".join(
-                [str(plan), *(f"~ template {name} is rebuilt: {why}" for name, why in stale.items())]
-            )
+            changes = "\n".join([str(plan), *(f"~ template {name} is rebuilt: {why}" for name, why in stale.items())])
             if diff:
                 return {"changes": changes}
             self.herald.reloading()
@@ -251,6 +254,7 @@ class Service:
         self.gate.resize(keep.starting_at_once)
         self.renewal.retire_unused(keep)
         self.adopt_access(keep)
+        self.chaos.reloaded()
         return tasks
 
     def note_config(self, config: Config) -> None:

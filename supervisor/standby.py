@@ -41,6 +41,10 @@ class Shelf:
         """How many could take over now."""
         return sum(ready for process, ready in self._standbys.items() if process not in self._dismissed)
 
+    def standbys(self) -> list[Process]:
+        """Those that wait or prepare, and are wanted still."""
+        return [process for process in self._standbys if process not in self._dismissed]
+
     def fill(self, after: float = REFILL_AFTER) -> None:
         """Have as many as the spec says, soon; no more than that, now."""
         for process in list(self._standbys)[self.spec.standby :]:

@@ -6,15 +6,15 @@ One file of `faults/` is one kind. It has a `FAULT`, and by where that acts
                      look(scene) -> dict       before that: what `undo` must know, as JSON; may raise Impossible
                      undo(scene, kept) -> str  only of a lasting one: put it right, and say how
     INSIDE           begin(act)                do it, in the worker's main thread, called by the hook in its heart
-                     end(act)                  only of a lasting one: put it right
+                     end(act)                  only of a lasting one: put right what was done of it; called in the midst of
+                                               `begin` if it is undone then (once more after it), and when `begin` fails
+                     seen(scene)               perhaps: in the supervisor, when it has begun, so that it shows
 
 and, if not every machine can do it, `possible() -> str | None`: why not. Standard library only, and light: an INSIDE file is
 imported into workers.
 """
 
 from __future__ import annotations
-
-import difflib
 
 from workers.hints import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,6 +50,9 @@ class Fault(NamedTuple):
 
     place: OUTSIDE (done to any worker), INSIDE (done by a worker to itself), PART (done to the service's own processes).
     lasting: it goes on until it is undone. ends: whether the life it is done to ends of it, always, maybe or never.
+    outlives: what it makes is there still when that life has ended, or keeps it from ending: undone also when the worker is
+    put down, and when it has ended. fleeting: it is in the supervisor's memory only, so it ends with that supervisor.
+    of_part: the worker says of whom, and what is hit is a part of the service.
     """
 
     kind: str
@@ -61,6 +64,9 @@ class Fault(NamedTuple):
     undone: str = ""  # how; empty where there is nothing to undo
     parameters: tuple[Parameter, ...] = ()
     idle: bool = False  # OUTSIDE: the worker need not have a process
+    outlives: bool = False
+    fleeting: bool = False
+    of_part: bool = False
 
 
 class Scene(NamedTuple):
@@ -79,6 +85,8 @@ def read_parameters(fault: Fault, given: Mapping[str, Any]) -> dict[str, Any]:
     known = {parameter.name: parameter for parameter in fault.parameters}
     for name in given:
         if name not in known:
+            import difflib  # noqa: PLC0415 - a worker reads none
+
             near = difflib.get_close_matches(name, known, n=1)
             there = f"there are {', '.join(known)}" if known else "it takes none"
             raise ValueError(

@@ -2,7 +2,7 @@
 
 The rules kept here:
 - A lasting fault ends when it is asked to, at its time, when nobody has held its lease for a while, when too few workers
-  are ready, or with the life it was done to; whichever comes first.
+  are ready, with the service, or with what it was done to (a life, a part of the service); whichever comes first.
 - What undoing it takes stands at the anchor until it is undone: the next supervisor undoes what this one did.
 """
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 UNHELD = 5.0  # seconds a lease may be held by nobody: a client that lost us comes back sooner
 GONE = "the life it was done to has ended"
+PART_GONE = "the part of the service it was done to has ended"
+MEMORY_GONE = "the supervisor in whose memory it was has ended"
 
 
 class Injected(msgspec.Struct):
@@ -41,6 +43,11 @@ class Injected(msgspec.Struct):
     lease: str | None = None
     parameters: dict[str, Any] = {}
     kept: dict[str, Any] = {}
+
+    @property
+    def part(self) -> int | None:
+        """The pid of the part of the service it was done to, where it ends with that."""
+        return self.kept.get("part")
 
     @property
     def on(self) -> str:
@@ -76,10 +83,17 @@ class Ongoing:
             except KeyError as error:  # of another version
                 self.forget(one, "resumed", f"could not be undone: {error.args[0]}")
                 continue
-            if one.worker is not None and self.process(one) is None and not fault.idle:
+            if fault.fleeting:
+                self.forget(one, "resumed", MEMORY_GONE)
+            elif one.part is not None and one.part not in self._parts():
+                self.forget(one, "ended", PART_GONE)
+            elif one.worker is not None and self.process(one) is None and not fault.idle and not fault.outlives:
                 self.forget(one, "ended", GONE)
             else:
                 self.keep(one)
+                process = self.process(one)
+                if fault.outlives and (process is None or "put_down" in process.note):
+                    self._begin_to_undo([one.chaos_id], "ended")
 
     def keep(self, one: Injected) -> None:
         """It goes on until its time: see to its end."""
@@ -137,8 +151,28 @@ class Ongoing:
     # -- undoing ----------------------------------------------------------------------------------------------------------
 
     def _life_ended(self, one: Injected) -> None:
-        if one.chaos_id in self.faults:
+        if one.chaos_id not in self.faults:
+            return
+        if catalogue.fault(one.kind).outlives:
+            self._begin_to_undo([one.chaos_id], "ended")
+        else:
             self.forget(one, "ended", GONE)
+
+    def stopping(self, worker: str) -> None:
+        """A worker is being put down: nothing of ours may keep it from that."""
+        of_it = [one for one in self.faults.values() if one.worker == worker]
+        held = [one.chaos_id for one in of_it if catalogue.fault(one.kind).outlives]
+        if held:
+            self._begin_to_undo(held, "ended")
+
+    def part_ended(self, pid: int | None) -> None:
+        """A part of the service has ended, and with it what was done to it."""
+        for one in [one for one in self.faults.values() if one.part == pid and pid is not None]:
+            self.forget(one, "ended", PART_GONE)
+
+    def _parts(self) -> set[int | None]:
+        processes = self._service.host.processes
+        return {processes.outlet.pid, *(each.pid for each in processes.nursery.templates.values())}
 
     def _nobody_holds(self, lease: str) -> None:
         if lease in self._holders or lease in self._unheld or not self._of(lease):

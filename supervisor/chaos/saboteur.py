@@ -117,6 +117,20 @@ class Saboteur:
         if self._rules.enabled and self._look is None and (self.ongoing.faults or self._just_hit or self._aborted):
             self._look = self._loop.call_later(LOOKED_AT, self._look_whether_enough)
 
+    def reloaded(self) -> None:
+        """The config is another: what it allows no more is undone."""
+        standing = self._standings()
+        allowed = {one.name for one in leash.may_hit(self._rules, standing)} if self._rules.enabled else set()
+        parts = self._rules.enabled and self._rules.parts
+        over = [
+            one.chaos_id
+            for one in self.ongoing.faults.values()
+            if not (one.worker in allowed if one.worker is not None else parts)
+        ]
+        if over:
+            self._service.background(self.ongoing.undo(over, "not allowed any more"))
+        self.changed()
+
     def _look_whether_enough(self) -> None:
         self._look = None
         standing = self._standings()
@@ -149,11 +163,11 @@ class Saboteur:
         why = catalogue.why_not_here(fault.kind)
         if why is not None:
             raise Refused(f"{fault.kind} is impossible here: {why}")
+        if (fault.place == PART or fault.of_part) and not self._rules.parts:
+            raise Refused("the service's own processes may not be hit: set parts = true under [chaos]")
         if fault.place == PART:
             if request.workers:
                 raise Usage(f"{fault.kind} is done to the service itself: name no workers")
-            if not self._rules.parts:
-                raise Refused("the service's own processes may not be hit: set parts = true under [chaos]")
             return fault, parameters, [None]
         return fault, parameters, list(self._targets(fault, request.workers))
 
@@ -206,7 +220,7 @@ class Saboteur:
     async def _inject_one(
         self, fault: Fault, worker: Worker | None, parameters: dict[str, Any], seconds: float | None, lease: str | None
     ) -> Injected:
-        process = worker.process if worker is not None else None
+        process = worker.process if worker is not None and not fault.of_part else None
         one = Injected(
             chaos_id=secrets.token_hex(4),
             kind=fault.kind,
@@ -237,6 +251,8 @@ class Saboteur:
             if fault.place == INSIDE:
                 assert process is not None
                 await inside.order(self._service.host.processes, process, one.chaos_id, fault.kind, parameters)
+                if hasattr(module, "seen") and not process.exit.done():
+                    module.seen(scene)
             elif asyncio.iscoroutine(work := module.inject(scene, one.kept)):
                 await work
         except (Impossible, OSError) as error:
