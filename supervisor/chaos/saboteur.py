@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0  # a lasting fault goes on, if nobody says how long
 LONGEST = 3600.0
+DESCRIBED_FOR = 10.0  # seconds: what a machine can do changes rarely, and looking takes 10 ms
 HIT_FOR = 1.0  # seconds for which a worker counts as hit after a fault that shows no other way
 LOOKED_AT = 0.05  # seconds between a change and the look whether enough are ready
 REFUSALS_TOLD_EVERY = 0.1
@@ -46,6 +47,8 @@ class Saboteur:
         self._just_hit: dict[str, tuple[str, float]] = {}  # worker -> the spawn that was hit, and when
         self._look: asyncio.TimerHandle | None = None
         self._aborted = False
+        self._described: list[dict[str, Any]] = []
+        self._described_until = 0.0
         self._told_at = 0.0
 
     @property
@@ -56,17 +59,19 @@ class Saboteur:
 
     async def describe(self) -> dict[str, Any]:
         """What may be done here, to whom, and what is being done."""
-        described = []
-        for kind in catalogue.kinds():
-            described.append(catalogue.describe(kind))
-            await asyncio.sleep(0)  # the first time, each is imported
+        if self._loop.time() > self._described_until:
+            described = []
+            for kind in catalogue.kinds():
+                described.append(catalogue.describe(kind))
+                await asyncio.sleep(0)  # the first time, each is imported
+            self._described, self._described_until = described, self._loop.time() + DESCRIBED_FOR
         hittable = leash.may_hit(self._rules, self._standings())
         return {
             "enabled": self._rules.enabled,
             "settings": {key: it for key, it in msgspec.to_builtins(self._rules).items() if key != "enabled"},
             "may_hit": [one.name for one in hittable],
             "ready": [one.name for one in hittable if one.ready and not one.hit],
-            "kinds": described,
+            "kinds": self._described,
             "active": [one.told() for one in self.ongoing.faults.values()],
         }
 
