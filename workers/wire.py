@@ -12,12 +12,12 @@ Rules, for both ends:
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from functools import cache
 
-from workers.hints import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from workers import plain_json
+from workers.hints import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,16 +91,13 @@ KINDS: dict[str, tuple[_Fields, _Fields]] = {
 }
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: json.dumps makes one a call
-
-
 def encode(kind: str, **fields: Any) -> bytes:
     """The line for a message; fields that are None are left out. ValueError when it would break a rule."""
     said = {name: value for name, value in fields.items() if value is not None}
     wrong = _broken_rule(kind, said)
     if wrong is not None:
         raise ValueError(wrong)
-    text = _json({"kind": kind, **said})
+    text = plain_json.dumps({"kind": kind, **said})
     line = text.encode() + b"\n"
     if len(line) > LIMIT:
         raise ValueError(f"{kind}: a line of {len(line)} bytes, the limit is {LIMIT}")
@@ -121,13 +118,13 @@ def encode_fitting(kind: str, text: str, **fields: Any) -> bytes:
 
 def encode_go(go: Go) -> bytes:
     """The one line a standby reads, whole; the environment in it may be long."""
-    return json.dumps({"kind": "go", **go._asdict()}, separators=(",", ":")).encode() + b"\n"
+    return plain_json.dumps_ascii({"kind": "go", **go._asdict()}).encode() + b"\n"
 
 
 def decode_go(data: bytes) -> Go | None:
     """The go in all that a standby was sent; None when there is none, or only half of one."""
     try:
-        said = json.loads(data)
+        said = plain_json.loads(data.decode())
         if said.pop("kind") != "go":
             return None
         return Go(**{name: said[name] for name in Go._fields if name in said})
@@ -192,7 +189,7 @@ def _decode_line(line: bytes) -> Message | Violation:
     if len(line) >= LIMIT:
         return _too_long(line)
     try:
-        said = json.loads(line.decode(), parse_constant=_refuse_constant)
+        said = plain_json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         return Violation(f"not JSON: {error}", line[:_SAMPLE])
     if not isinstance(said, dict):
@@ -222,7 +219,3 @@ def _broken_rule(kind: object, said: dict[str, Any]) -> str | None:
 
 def _too_long(line: bytes) -> Violation:
     return Violation(f"a line of more than {LIMIT} bytes", line[:_SAMPLE])
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")

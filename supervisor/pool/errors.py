@@ -12,13 +12,13 @@ for a few wrong ones can make pickle ask for all memory there is.
 from __future__ import annotations
 
 import _pickle as pickle  # the C code alone: the module around it takes 1 ms of every cold start
-import json
 import os
 import struct
 import time
 from binascii import crc32
 
 from supervisor.pool import byvalue
+from workers import plain_json
 from workers.hints import Any
 
 _MAGIC = b"NLE1"
@@ -173,7 +173,7 @@ def _without_the_stuck(group: BaseExceptionGroup[Any]) -> BaseException:
 def _framed(nodes: list[dict[str, Any]], text: str) -> bytes:
     pickles = [node["pickle"] for node in nodes]
     told = [{**node, "pickle": len(data)} for node, data in zip(nodes, pickles, strict=True)]
-    head = json.dumps({"nodes": told, "text": text}).encode()
+    head = plain_json.dumps_ascii({"nodes": told, "text": text}).encode()
     body = b"".join((head, *pickles))
     return _HEAD.pack(_MAGIC, crc32(body), len(head)) + body
 
@@ -183,7 +183,7 @@ def _unframed(data: bytes) -> tuple[list[dict[str, Any]], str]:
     if (magic, checksum) != (_MAGIC, crc32(memoryview(data)[_HEAD.size :])):
         raise ValueError("its checksum is wrong")
     at = _HEAD.size + length
-    head = json.loads(data[_HEAD.size : at])
+    head = plain_json.loads(data[_HEAD.size : at].decode())
     for node in head["nodes"]:
         length = node["pickle"]
         node["pickle"], at = data[at : at + length], at + length

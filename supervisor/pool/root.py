@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib
-import json
 import os
 import select
 import signal
@@ -31,6 +30,7 @@ import time
 
 from supervisor import birth, kernel, sockets
 from supervisor.pool import worker as _worker  # noqa: F401 every child of ours is to have it
+from workers import plain_json
 from workers.hints import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Root:
                 return True
             except OSError:
                 return False
-            packet = json.loads(data) if data else {"op": "leave"}
+            packet = plain_json.loads(data.decode()) if data else {"op": "leave"}
             try:
                 if packet["op"] == "leave":
                     return False
@@ -124,7 +124,7 @@ class Root:
                 self._sweep()
 
     def _say(self, **packet: Any) -> None:
-        self._unsaid.append(json.dumps(packet, separators=(",", ":")).encode())
+        self._unsaid.append(plain_json.dumps_ascii(packet).encode())
         self._flush()
 
     def _flush(self) -> None:
@@ -267,7 +267,7 @@ def main(_: list[str]) -> int:
     data = channel.recv(_PACKET)
     if not data:
         return 0
-    hello = json.loads(data)
+    hello = plain_json.loads(data.decode())
     kernel.set_brand(kernel.brand(hello["nonce"], 0))
     kernel.become_subreaper()
     kernel.name_process("nl-pool")

@@ -52,7 +52,7 @@ def test_a_named_tuple_is_like_one_of_typing() -> None:
 def test_what_a_pool_starts_with_does_not_import_typing() -> None:
     """Nor other modules that take milliseconds and are not needed before its first worker."""
     slow = {"typing", "argparse", "shutil", "traceback", "threading", "dataclasses", "inspect", "subprocess"}
-    slow |= {"socket", "ctypes", "pickle", "weakref"}
+    slow |= {"socket", "ctypes", "pickle", "weakref", "json"}
     imports = "import sys, supervisor.pool.root, supervisor.pool.mainmodule, supervisor.pool.worker"
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imports}; print({slow} & sys.modules.keys())"
     found = subprocess.run(
