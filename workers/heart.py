@@ -196,14 +196,17 @@ class Heart:
             self._send()
 
     def _send(self) -> None:
-        assert self._fd is not None
         try:
-            os.write(self._fd, b"".join(self._unsent.values()))
+            self._write(b"".join(self._unsent.values()))
         except BlockingIOError:
             return
         except OSError:  # nobody listens any more, or the descriptor was closed
             self._fd, self._next = None, math.inf
         self._unsent.clear()
+
+    def _write(self, data: bytes) -> None:
+        assert self._fd is not None
+        os.write(self._fd, data)
 
 
 def _beat_pipe(text: str | None) -> int | None:

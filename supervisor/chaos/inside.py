@@ -63,11 +63,17 @@ async def _ask(processes: Processes, process: Process, line: dict[str, Any]) -> 
     try:
         before = os.fstat(fd).st_size
         _send(processes, process, fd, line)
-        deadline = asyncio.get_running_loop().time() + ANSWERS_WITHIN
+        loop = asyncio.get_running_loop()
+        deadline, again = loop.time() + ANSWERS_WITHIN, loop.time() + ANSWERS_WITHIN / 2
         pause = 0.001
-        while not process.exit.done() and asyncio.get_running_loop().time() < deadline:
+        while not process.exit.done() and loop.time() < deadline:
             await asyncio.wait([process.exit], timeout=pause)
             pause = min(pause * 1.5, 0.05)
+            if loop.time() > again:
+                # The signal came between a look at a flag and a call into C that was to be interrupted by it.
+                again = deadline
+                look_for_hook(process)
+                processes.signal(process, ORDER)
             for each in os.pread(fd, 65536, before).splitlines():
                 with contextlib.suppress(
                     msgspec.DecodeError

@@ -55,6 +55,6 @@ def _wait_for_own_lock(act: Act) -> None:
 
 def end(act: Act) -> None:
     """Called from the signal's handler, within `begin`, which sees `act.over`."""
-    lock = act.kept.get("lock")
+    lock = act.kept.pop("lock", None)
     if lock is not None:
         lock.release()
