@@ -137,3 +137,4 @@ class Aftermath:
                 self._dispatcher.finish(part, Error(error))
             self._dispatcher.feeding.give_back([part for part in parts if not part.is_over])
             self._dispatcher.feeding.feed_all()
+            self._dispatcher.loop.wake()  # it may sleep: there may be no worker yet, or this was the last of a closing pool

@@ -16,6 +16,7 @@ import pytest
 from supervisor.pool import TaskFailed
 from tests.real import pool_plain as plain
 from tests.real import pool_tasks as tasks
+from tests.real.pool_world import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +65,25 @@ def test_items_that_do_not_pickle_among_items_that_do(pool: Pool, chunksize: int
     found = list(pool.map(tasks.double, items, chunksize=chunksize, on_error="return"))
     assert found[1::2] == [2 * n for n in range(1, 200, 2)]
     assert all(isinstance(error, plain.Odd) for error in found[::2])
+
+
+class Late:
+    """A number that pickles when the pool's thread, if there is one, sleeps."""
+
+    def __init__(self, pool: Pool, number: int) -> None:
+        self._dispatcher, self._number = pool._core.dispatcher, number
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        if self._dispatcher.thread is not None:
+            eventually(lambda: self._dispatcher.loop._sleeps_until)
+        return int, (self._number,)
+
+
+def test_items_that_are_pickled_one_by_one_and_slowly_by_a_pool_that_has_done_nothing_yet(pool: Pool) -> None:
+    """Its thread sleeps, for there was nothing to do; it is woken."""
+    found = list(pool.map(tasks.double, [Late(pool, 3), plain.Unwilling()], timeout=10, chunksize=2, on_error="return"))
+    assert found[0] == 6
+    assert isinstance(found[1], plain.Odd)
 
 
 def test_values_that_do_not_pickle_among_values_that_do(pool: Pool) -> None:
