@@ -15,7 +15,6 @@ import os
 import pickle
 import weakref
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from supervisor.pool import at_end, frames, mapping
@@ -199,7 +198,7 @@ class View(Executor):
 
     def options(self, **changes: Any) -> View:
         """The same pool with other options (see Options): for tasks submitted through what this returns."""
-        return View(self._core, replace(self._options, **changes))
+        return View(self._core, self._options.but(**changes))
 
     def share(self, obj: T) -> Shared[T]:
         """Something many tasks need: packed once, mapped once by each worker. Hand on the handle, `.get()` it there."""

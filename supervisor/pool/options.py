@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class _Values(NamedTuple):
+    task_timeout: float | None
+    soft_timeout: float | None
+    retries: int
+    idempotent: bool
+    memory: int | None
+
+
+class Options(_Values):
     """How a task is treated.
 
     task_timeout: seconds a worker may spend on it (on each item of a map) before it is put down. soft_timeout: seconds
     until SoftTimeout is raised inside it. retries: how often it is tried again after a worker died of it. idempotent: False
     if it must not be begun twice: then it is never tried again, and maps send items one by one. memory: bytes its worker
-    may hold.
+    may hold. Raises ValueError for what makes no sense.
     """
 
-    task_timeout: float | None = None
-    soft_timeout: float | None = None
-    retries: int = 2
-    idempotent: bool = True
-    memory: int | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __new__(
+        cls,
+        task_timeout: float | None = None,
+        soft_timeout: float | None = None,
+        retries: int = 2,
+        idempotent: bool = True,
+        memory: int | None = None,
+    ) -> Self:
+        """Checked, however it is made."""
+        self = super().__new__(cls, task_timeout, soft_timeout, retries, idempotent, memory)
+        self._check()
+        return self
+
+    def but(self, **changes: Any) -> Options:
+        """The same, but for these. Raises TypeError for a name that is none, ValueError."""
+        return Options(**{**self._asdict(), **changes})
+
+    def _check(self) -> None:
         for name in ("task_timeout", "soft_timeout", "memory"):
             value = getattr(self, name)
             if value is not None and not value > 0:

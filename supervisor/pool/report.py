@@ -1,13 +1,15 @@
-"""What is told of a task that failed for good: a sentence, and the facts behind it."""
+"""What is told of a task that failed for good: a sentence, and the facts behind it.
+
+Named tuples and not dataclasses, here and in options.py: dataclasses imports inspect, a fifth of what `import Pool` takes.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One life of a task: what ended it, and how far it had come.
 
     phase: one of page.PHASES. seconds: how long it ran. rss_bytes: the worker's memory when last seen, None when it never was.
@@ -26,8 +28,7 @@ class Attempt:
         return f"worker {self.pid}: {self.cause} in phase {self.phase!r} after {self.seconds:.3f} s{memory}"
 
 
-@dataclass(frozen=True, slots=True)
-class CrashReport:
+class CrashReport(NamedTuple):
     """Why a task was given up.
 
     function: its name. item: its place among the inputs of a map, None for a task of its own. attempts: oldest first.
