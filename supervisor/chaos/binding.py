@@ -16,23 +16,31 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor.chaos.observer import Observer
-from supervisor.chaos.session import Aborted, Halted, Session
+from supervisor.chaos.session import CALLED_OFF, Aborted, Halted, Session
 from supervisor.cli import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from supervisor.chaos.record import Record
+    from supervisor.chaos.record import Injected, Record
 
 
 class Binding(NamedTuple):
-    """random: of the run; the same seed and the same calls give the same targets. expected: may be hurt as well."""
+    """random: of the run; the same seed and the same calls give the same targets. expected: may be hurt as well.
+
+    epoch: the session's when it was taken; what was called off since then goes on no further.
+    """
 
     session: Session
     observer: Observer
     random: random.Random
     seed: int = 0
     expected: tuple[str, ...] = ()
+    epoch: int = 0
+
+    def inject(self, kind: str, workers: Sequence[str], **how: Any) -> list[Injected]:
+        """As `Session.inject`, unless it was called off."""
+        return self.session.inject(kind, workers, epoch=self.epoch, **how)
 
     def record(self, expected: Sequence[str] = ()) -> Record:
         """What was seen so far."""
@@ -42,7 +50,9 @@ class Binding(NamedTuple):
         """Why the run must not go on: somebody halted it, or too few workers were ready."""
         for event in self.observer.events("chaos.aborted"):
             return str(event.get("msg", "too few workers are ready: everything is undone"))
-        return "halted: everything that was injected is undone" if self.session.halted.is_set() else None
+        if self.session.halted.is_set():
+            return "halted: everything that was injected is undone"
+        return CALLED_OFF if self.epoch != self.session.epoch else None
 
     def is_called_off(self) -> bool:
         """Whether there is such a reason."""
@@ -52,7 +62,7 @@ class Binding(NamedTuple):
         """Halted, Aborted when it is called off."""
         why = self.why_called_off()
         if why is not None:
-            raise Halted(why) if self.session.halted.is_set() else Aborted(why)
+            raise Aborted(why) if self.observer.events("chaos.aborted") else Halted(why)
 
 
 _bound: list[Binding] = []
@@ -70,11 +80,12 @@ def using(binding: Binding) -> Iterator[Binding]:
 
 
 def current(configuration: Mapping[str, Any] | None = None) -> Binding:
-    """The one that is bound, or else one of our own. client.NoAnswer, client.Denied."""
+    """The one that is bound, or else one of our own, from this moment on. client.NoAnswer, client.Denied."""
     with _making:
         if not _bound:
             _bound.append(_made(configuration or {}))
-        return _bound[-1]
+        bound = _bound[-1]
+    return bound._replace(epoch=bound.session.epoch)
 
 
 def _made(configuration: Mapping[str, Any]) -> Binding:

@@ -15,7 +15,7 @@ from supervisor.chaos.trace import stamp
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from supervisor.chaos.binding import Binding
     from supervisor.chaos.observer import Observer
@@ -113,10 +113,19 @@ def wait(binding: Binding, faults: Sequence[Injected], within: float = WITHIN_S)
 
 def settle(binding: Binding, within: float = WITHIN_S) -> bool:
     """Whether every fault of ours was over, and every worker that is wanted was ready, within so many seconds."""
+    return _until(binding, is_all_ready, within)
+
+
+def come_to_rest(binding: Binding, within: float = WITHIN_S) -> bool:
+    """The same, but a worker that was given up is not waited for."""
+    return _until(binding, is_at_rest, within)
+
+
+def _until(binding: Binding, well: Callable[[Iterable[Mapping[str, Any]]], bool], within: float) -> bool:
     session = binding.session
     deadline = time.monotonic() + within
     wait(binding, session.faults, within)
-    while not (is_all_ready(session.status()["workers"]) and not _ours(session)):
+    while not (well(session.status()["workers"]) and not _ours(session)):
         left = deadline - time.monotonic()
         if left <= 0:
             return False
@@ -128,6 +137,11 @@ def settle(binding: Binding, within: float = WITHIN_S) -> bool:
 def is_all_ready(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Of rows of `status`: whether each that is wanted up, and is not done, is ready."""
     return all(row["phase"] == "ready" for row in rows if row["want"] == "up" and row["verdict"] != "done")
+
+
+def is_at_rest(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether none of them is on its way up or down."""
+    return not any(row["phase"] in {"starting", "stopping", "waiting", "backing_off"} for row in rows)
 
 
 def _ours(session: Session) -> bool:

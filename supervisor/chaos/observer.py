@@ -38,6 +38,7 @@ Event = dict[str, Any]
 SPARING = 10  # times as long as a sample took is the pause after it
 MOST_ROWS = 100_000  # of workers in samples; about 10 MiB in a journal
 FLOOD = 2_000  # lines of output in a second: more, and output is not followed any more
+READINESS = {"worker.ready": True, "worker.ended": False, "worker.stopping": False}
 _BEFORE_S = 1.5  # of events from before we began: the service keeps seconds of wall time
 _LISTENS_WITHIN_S = 30.0
 _LAST_WORDS_S = 3.0  # for events that are on their way when we stop
@@ -88,6 +89,7 @@ class Observer:
     def begin(self) -> None:
         """Look at what there is, and go on looking. client.NoAnswer, client.Denied."""
         self._chaos, self._status = self.session.chaos(), self.session.status()
+        self._ready = {row["worker"]: row["phase"] == "ready" for row in self._status["workers"] if row["want"] == "up"}
         self._began_wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         for thread in self._threads:
             thread.start()
@@ -133,6 +135,12 @@ class Observer:
                 each for each in among
                 if each.get("monotonic_s", 0.0) >= earliest and (event is None or each["event"] == event)
             ]  # fmt: skip
+
+    @property
+    def sentence(self) -> str:
+        """How many of the workers that were wanted when it began are ready."""
+        with self._news:
+            return f"{sum(self._ready.values())} of {len(self._ready)} ready"
 
     @property
     def own(self) -> dict[str, Any]:
@@ -207,6 +215,8 @@ class Observer:
                 return
             self._events.append(event)
             self._named[event["event"]].append(event)
+            if event.get("worker") in self._ready and event["event"] in READINESS:
+                self._ready[event["worker"]] = READINESS[event["event"]]
             if "worker" in event:
                 self._of_worker[event["worker"]].append(event)
             self._news.notify_all()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30.0  # for a supervisor that our own faults have stopped or killed
 _AGAIN_S = 0.05
+CALLED_OFF = "the run is over: what it did is undone, and nothing more is injected"
 
 
 class Refused(client.Denied):
@@ -58,6 +59,7 @@ class Session:
         self.path = path
         self.faults: list[Injected] = []
         self.halted = threading.Event()  # by somebody else, or because the service is over
+        self.epoch = 0  # one more each time everything is called off
         self._lease: str | None = None
         self._sock: socket.socket | None = None
         self._lock = threading.Lock()
@@ -95,15 +97,17 @@ class Session:
         seconds: float | None = None,
         parameters: dict[str, Any] | None = None,
         dry_run: bool = False,
+        epoch: int | None = None,
     ) -> list[Injected]:
         """Do one fault to each of these workers (exact names), all or none; what was done.
 
         seconds: how long a lasting fault lasts (None: the service's default). dry_run: only whether it would be done.
+        epoch: only if nothing was called off since.
         Raises Refused, Usage, Halted, client.NoAnswer; client.Dropped when it is not known whether it was done.
         """
         request = {
             "verb": "inject", "kind": kind, "workers": list(workers), "seconds": seconds, "parameters": parameters or {},
-            "lease": None if dry_run else self._held(), "dry_run": dry_run,
+            "lease": None if dry_run else self._held(epoch), "dry_run": dry_run,
         }  # fmt: skip
         try:
             answer = self._ask(request, again=False)
@@ -125,6 +129,12 @@ class Session:
             return []
         return halt(self.path, lease=lease, chaos_ids=chaos_ids)
 
+    def call_off(self) -> list[str]:
+        """The same, and whoever began before this moment injects nothing more."""
+        with self._lock:
+            self.epoch += 1
+        return self.halt()
+
     def close(self) -> None:
         """Undo what is left and let go of the lease; nothing is raised when the service is not there any more."""
         with contextlib.suppress(client.NoAnswer, client.Dropped, client.Denied):
@@ -139,9 +149,11 @@ class Session:
 
     # -- the lease
 
-    def _held(self) -> str:
+    def _held(self, epoch: int | None) -> str:
         """The lease, which from now on is held by a thread."""
         with self._lock:
+            if epoch not in (None, self.epoch):
+                raise Halted(CALLED_OFF)
             if self.halted.is_set():
                 raise Halted("this run was halted: what it did is undone, and nothing more is injected")
             if self._lease is None:

@@ -1,0 +1,196 @@
+"""A client that hurts a service: what it did is undone when it is gone, and it sees everything that came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from supervisor import kernel
+from supervisor.chaos import actions, probes, record
+from supervisor.chaos.session import Halted, Refused, Session, Usage, halt
+from supervisor.cli import client
+from tests.real.chaos_service import at_hand, service
+from tests.real.control_world import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FREEZES = """
+import signal, sys
+from supervisor.chaos.session import Session
+session = Session(sys.argv[1])
+session.inject("freeze", ["w-1"], seconds=600)
+print("frozen", flush=True)
+signal.pause()
+"""
+
+
+def is_stopped(pid: int) -> bool:
+    now = kernel.stat(pid)
+    return now is not None and now.state == "T"
+
+
+def test_an_injected_fault_is_seen_from_beginning_to_end(tmp_path: Path) -> None:
+    """The action returns when the worker has recovered; the record has the fault, its events without a gap, and samples."""
+    with at_hand(service(tmp_path)) as hand:
+        done = actions.inject("kill", worker="w-*")
+        assert done["over"]
+        fault = done["faults"][0]
+        assert fault["outcome"] == "recovered"
+        assert 0 < fault["detect_s"] < fault["recovery_s"] < 5
+        assert probes.all_ready(within=5)
+        assert probes.hurt() == []
+        assert probes.count("worker.ended") == probes.count("chaos.injected") == 1
+        assert probes.recovery("kill") == pytest.approx(fault["recovery_s"], abs=1e-6)
+        assert 0.5 < probes.availability("w-*") < probes.availability("calm") == 1.0
+        hand.observer.end()
+        seen = hand.binding.record()
+        assert record.read(record.as_json(seen)) == seen
+        assert [one.chaos_id for one in seen.faults] == [fault["chaos_id"]]
+        assert seen.missing == ()
+        assert seen.samples
+        assert all(row.phase for sample in seen.samples for row in sample.workers)
+        names = [event["event"] for event in seen.events]
+        assert (
+            names.index("chaos.injected") < names.index("worker.ended") < len(names) - names[::-1].index("worker.ready")
+        )
+        assert seen.before is not None
+        assert seen.after is not None
+        assert not seen.after.strangers + seen.after.zombies
+        assert not seen.after.doubles
+
+
+def test_a_fault_that_lasts_is_undone_at_its_time_and_the_worker_lives_on(tmp_path: Path) -> None:
+    """A short freeze ends with SIGCONT: the same process goes on."""
+    with at_hand(service(tmp_path)) as hand:
+        pid = hand.service.pid("w-0")
+        done = actions.inject("freeze", worker="w-0", seconds=0.2)
+        assert done["over"]
+        assert done["faults"][0]["outcome"] == "passed"
+        assert 0.1 < done["faults"][0]["undone_s"] < 1.0
+        assert hand.service.pid("w-0") == pid
+        assert probes.unrecovered() == []
+
+
+def test_what_a_client_did_is_undone_when_it_is_killed(tmp_path: Path) -> None:
+    """kill -9 of the client: within seconds the worker goes on, though its fault was to last for ten minutes."""
+    with service(tmp_path, workers='[workers.w]\ntarget = "job:main"\nreplicas = 4\nchaos = true\n') as one:
+        one.wait_for("supervisor.ready")
+        pid = one.pid("w-1")
+        with subprocess.Popen([sys.executable, "-c", FREEZES, one.socket], stdout=subprocess.PIPE, cwd=ROOT) as freezer:
+            assert freezer.stdout is not None
+            assert freezer.stdout.readline() == b"frozen\n"
+            one.until(lambda: is_stopped(pid), "it is frozen")
+            one.kill(one.supervisor)
+            one.wait_for("supervisor.resumed")
+            assert is_stopped(pid), "a supervisor's death undoes nothing: the client holds its lease with the next one"
+            freezer.kill()
+            assert one.wait_for("chaos.undone")["reason"] == "client gone"
+        assert one.pid("w-1") == pid
+        one.until(lambda: not is_stopped(pid), "it goes on")
+
+
+def test_a_supervisor_that_dies_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    """The lease is held again, the fault is still there, no event is missing and none comes twice."""
+    with at_hand(service(tmp_path)) as hand:
+        done = threading.Event()
+        found: list[dict[str, object]] = []
+
+        def hurt() -> None:
+            found.append(actions.inject("freeze", worker="w-2", seconds=2.5))
+            done.set()
+
+        # beat_within is 1 s: the worker is found hung while the next supervisor is at it.
+        thread = threading.Thread(target=hurt)
+        thread.start()
+        hand.service.wait_for("worker.frozen")
+        for _ in range(3):
+            hand.service.kill_supervisor()
+            hand.service.kill(hand.service.pump)
+        thread.join(30)
+        assert done.is_set()
+        assert found[0]["over"]
+        assert probes.count("supervisor.resumed") == 3
+        assert not probes.same_supervisor()
+        assert probes.same_anchor()
+        assert actions.settle(within=20)
+        hand.observer.end()
+        seqs = [event["seq"] for event in hand.observer.record().events if "seq" in event]
+        assert len(seqs) == len(set(seqs))
+        assert hand.observer.record().missing == ()
+
+
+def test_a_halt_by_somebody_else_ends_a_session(tmp_path: Path) -> None:
+    """`chaos halt` undoes what it did, and it injects nothing more; its own halt is no such end."""
+    with at_hand(service(tmp_path)) as hand:
+        hand.session.inject("freeze", ["w-0"], seconds=60)
+        assert len(actions.halt()) == 1
+        assert actions.halt() == []
+        hand.session.inject("freeze", ["w-1"], seconds=60)
+        assert not hand.session.halted.is_set()
+        assert len(halt(hand.service.socket)) == 1
+        assert hand.session.halted.wait(5)
+        with pytest.raises(Halted):
+            hand.session.inject("freeze", ["w-2"])
+        assert hand.binding.is_called_off()
+        with pytest.raises(Halted):
+            actions.rest(30)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "says"),
+    [
+        ({"kind": "kil"}, Usage, "did you mean 'kill'"),
+        ({"kind": "kill", "worker": "calm"}, Usage, "may be hit"),
+        ({"kind": "kill", "count": 3}, Refused, "max_count = 2"),
+        ({"kind": "kill", "count": 9}, Refused, "4 are ready"),
+        ({"kind": "hang", "parameters": {"how": "softly"}}, Usage, "loop, gil, deadlock"),
+    ],
+)
+def test_what_is_not_done_is_a_type_with_a_sentence(
+    tmp_path: Path, words: dict[str, object], error: type[client.Denied], says: str
+) -> None:
+    """Refused is 3, wrong usage 2; nobody was hit."""
+    with at_hand(service(tmp_path)):
+        with pytest.raises(error, match=says):
+            actions.inject(**words)  # type: ignore[arg-type]
+        assert probes.count("chaos.injected") == 0
+
+
+def test_a_service_without_chaos_says_what_to_do(tmp_path: Path) -> None:
+    """It can be observed; nothing can be injected."""
+    with at_hand(service(tmp_path, chaos="")), pytest.raises(Refused, match="enabled = true"):
+        actions.inject("kill")
+
+
+def test_nobody_waits_for_a_service_that_has_gone(tmp_path: Path) -> None:
+    """Session and observer end; asking is told that nobody answers."""
+    with service(tmp_path) as one:
+        one.wait_for("supervisor.ready")
+        session = Session(one.socket)
+        session.inject("freeze", ["w-0"], seconds=60)
+        one.stop()
+        with pytest.raises(client.NoAnswer):
+            session.chaos()
+        began = time.monotonic()
+        session.close()
+        assert time.monotonic() - began < 5
+
+
+def test_a_hold_survives_a_frozen_supervisor(tmp_path: Path) -> None:
+    """The client waits for it and then asks again; its faults go on."""
+    with at_hand(service(tmp_path)) as hand:
+        hand.session.inject("freeze", ["w-3"], seconds=600)
+        frozen = hand.service.supervisor
+        os.kill(frozen, signal.SIGSTOP)
+        hand.service.wait_for("supervisor.resumed", timeout=40)
+        hand.observer.wait_until(lambda: bool(hand.observer.events("worker.ready", worker="w-3")), 20)
+        assert not hand.session.halted.is_set()
+        assert actions.settle(within=30)
