@@ -72,7 +72,7 @@ def descriptors(timeline: Timeline) -> Invariant:
         more = max(0, after.workers - before.workers)
         return None if process.fds is None else process.fds + FDS_SLACK + FDS_PER_LIFE * more
 
-    claim = f"descriptors are back to where they were (+{FDS_SLACK}, and {FDS_PER_LIFE} for each life more)"
+    claim = f"descriptors back where they were (+{FDS_SLACK}, and {FDS_PER_LIFE} for each life more)"
     return _back(timeline, "descriptors", claim, lambda process: process.fds, most, str)
 
 
@@ -82,7 +82,7 @@ def threads(timeline: Timeline) -> Invariant:
     def most(_before: Inspection, _after: Inspection, process: Process) -> float | None:
         return None if process.threads is None else process.threads + THREADS_SLACK
 
-    claim = f"threads are back to where they were (+{THREADS_SLACK})"
+    claim = f"threads back where they were (+{THREADS_SLACK})"
     return _back(timeline, "threads", claim, lambda process: process.threads, most, str)
 
 
@@ -93,7 +93,7 @@ def memory(timeline: Timeline) -> Invariant:
         taken = _bytes(process)
         return None if taken is None else taken * (1 + MEMORY_SHARE) + MEMORY_SLACK
 
-    claim = f"memory is back to where it was (+{MEMORY_SHARE:.0%} and {MEMORY_SLACK >> 20} MiB)"
+    claim = f"memory back where it was (+{MEMORY_SHARE:.0%} and {MEMORY_SLACK >> 20} MiB)"
     return _back(timeline, "memory", claim, _bytes, most, lambda taken: f"{taken / (1 << 20):.1f} MiB")
 
 
@@ -136,7 +136,7 @@ def _back(
 
 def budgets(timeline: Timeline) -> Invariant:
     """Never more workers under a fault at one time than max_count and max_percent allow."""
-    claim = "never more workers under a fault at once than max_count and max_percent allow"
+    claim = "never more workers under a fault at once than the budgets allow"
     settings = timeline.record.settings
     if settings is None:
         return Invariant("budgets", claim, State.UNKNOWN, "the service's settings are not in the record")

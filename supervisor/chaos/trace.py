@@ -162,9 +162,13 @@ class _Pursuit:
         ending, ended_before = self._ending()
         sign = self._sign(ending)
         if ending is None:
-            outcome = Outcome.OPEN if self._is_open() and not ended_before else Outcome.PASSED
             return Traced(
-                self._fault, self._kind, sign=sign, undone=self._undone, ended_before=ended_before, outcome=outcome
+                self._fault,
+                self._kind,
+                sign=sign,
+                undone=self._undone,
+                ended_before=ended_before,
+                outcome=Outcome.PASSED if ended_before else self._without_ending(),
             )
         behind = [event for event in after(self._near, stamp(ending)) if event is not ending]
         ready = next((event for event in behind if event["event"] == "worker.ready"), None)
@@ -183,9 +187,15 @@ class _Pursuit:
             outcome=Outcome.RECOVERED if ready is not None else self._unfinished([ending, *until]),
         )
 
-    def _is_open(self) -> bool:
-        until = self._fault.until
-        return self._undone is None and self._kind.lasting and (until is None or until > self._record.ended)
+    def _without_ending(self) -> Outcome:
+        fault = self._fault
+        if self._undone is not None:
+            return Outcome.PASSED
+        if self._kind.ends == "ending":
+            due = fault.at + (fault.seconds or 0.0) + PATIENCE
+            return Outcome.LOST if due < self._record.ended else Outcome.OPEN
+        is_open = self._kind.lasting and (fault.until is None or fault.until > self._record.ended)
+        return Outcome.OPEN if is_open else Outcome.PASSED
 
     def _of_life(self, event: Event) -> bool:
         return self._fault.spawn_id is None or event.get("spawn_id") in (None, self._fault.spawn_id)

@@ -155,7 +155,8 @@ def _figure(figure: Figure, columns: int, *, colour: bool) -> Iterator[str]:
 
 
 def _bars(figure: Bars, *, colour: bool) -> Iterator[str]:
-    from supervisor.demo.plot import number, shares  # noqa: PLC0415
+    from supervisor.demo.plot import shares  # noqa: PLC0415
+    from supervisor.paper import number  # noqa: PLC0415
 
     yield f"{figure.title}, {figure.unit}{' (logarithmic)' if figure.log else ''}:"
     width = max((len(bar.label) for bar in figure.bars), default=0)

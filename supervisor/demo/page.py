@@ -6,6 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, assert_never
 
+from supervisor import paper
 from supervisor.demo import catalogue, plot
 from supervisor.demo.frame import Bars, Held, Lines, Output, Table
 
@@ -15,51 +16,31 @@ if TYPE_CHECKING:
 WORDS = {Held.YES: "held", Held.NO: "did not hold", Held.NOT_HERE: "does not apply here"}
 _CLASSES = {Held.YES: "yes", Held.NO: "no", Held.NOT_HERE: "nothere"}
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --faint: #666; --rule: #ddd; --box: #f6f6f4;
-  --processes: #2a7f62; --threads: #b0653a; --neither: #8a8a8a; --yes: #1d6f42; --no: #a3261f; --nothere: #6b5d00 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e4e2; --paper: #181a1b; --faint: #a0a0a0; --rule: #3a3d3f;
-  --box: #202324; --processes: #4fb48f; --threads: #d98c5f; --neither: #9a9a9a; --yes: #62c48f; --no: #f08078;
-  --nothere: #d2bf5a } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 52rem; margin: 2rem auto;
-  padding: 0 1rem }
-h1 { font-size: 1.7rem; margin: 0 } h2 { font-size: 1.2rem; margin: 0 } h3 { font-size: .95rem; margin: 1rem 0 .3rem }
-section { border-top: 1px solid var(--rule); padding: 1.4rem 0 }
+:root { --processes: #2a7f62; --threads: #b0653a; --neither: #8a8a8a }
+@media (prefers-color-scheme: dark) { :root { --processes: #4fb48f; --threads: #d98c5f; --neither: #9a9a9a } }
 blockquote { margin: .5rem 0; padding-left: .8rem; border-left: 3px solid var(--rule); font-style: italic }
-p { margin: .4rem 0 } .faint, figcaption { color: var(--faint); font-size: .9rem }
-.badge { font-size: .85rem; font-weight: 600; white-space: nowrap } .badge::before { content: "● " }
-.yes { color: var(--yes) } .no { color: var(--no) } .nothere { color: var(--nothere) }
 header.claim { display: flex; justify-content: space-between; gap: 1rem; align-items: baseline; flex-wrap: wrap }
-table { border-collapse: collapse; font-size: .92rem; width: 100% } th, td { text-align: left; padding: .25rem .8rem .25rem 0;
-  border-bottom: 1px solid var(--rule); vertical-align: top }
-td { overflow-wrap: break-word } td:first-child { white-space: nowrap }
-.contents td:first-child { white-space: normal; width: 24% } th { font-weight: 600 }
-pre { background: var(--box); padding: .6rem .8rem; overflow-x: auto; margin: 0; font-size: .9rem }
-svg { width: 100%; height: auto; font: 13px system-ui, sans-serif } svg text { fill: var(--ink) }
-svg .grid { stroke: var(--rule) } svg .axis { fill: var(--faint); font-size: 12px } polyline { fill: none; stroke-width: 2.2 }
-.dashed { stroke-dasharray: 6 4 }
+.contents td:first-child { white-space: normal; width: 24% }
+polyline { fill: none; stroke-width: 2.2 } .dashed { stroke-dasharray: 6 4 }
 rect.processes, circle.processes { fill: var(--processes) } polyline.processes { stroke: var(--processes) }
 rect.threads, circle.threads { fill: var(--threads) } polyline.threads { stroke: var(--threads) }
 rect.neither, circle.neither { fill: var(--neither) } polyline.neither { stroke: var(--neither) }
-a { color: inherit } code { font-size: .9em } .legend span { margin-right: 1rem }
 """
+_TITLE = "Multiprocessing in Python: the notes, live"
 
 
 def page(report: Report) -> str:
     """The whole file."""
     sections = "\n".join(_section(result) for result in report.experiments)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Multiprocessing in Python: the notes, live</title><style>{_STYLE}</style></head><body>
-<h1>Multiprocessing in Python: the notes, live</h1>
+    body = f"""<h1>{_TITLE}</h1>
 <p>{escape(summary(report))}</p>
 <p class="faint">{escape(setting(report))}</p>
 {_contents(report)}
 <p class="faint legend"><span class="yes" style="color: var(--processes)">■ processes</span>
 <span style="color: var(--threads)">■ threads</span><span style="color: var(--neither)">■ neither</span></p>
 {sections}
-<section class="faint">Made by ninelives {escape(report.version)} with <code>ninelives demo --html</code>.</section>
-</body></html>
-"""
+<section class="faint">Made by ninelives {escape(report.version)} with <code>ninelives demo --html</code>.</section>"""
+    return paper.document(_TITLE, body, style=_STYLE)
 
 
 def summary(report: Report) -> str:
@@ -86,12 +67,15 @@ def _badge(result: Result) -> str:
 
 
 def _contents(report: Report) -> str:
-    rows = "\n".join(
-        f'<tr><td><a href="#{result.name}">{escape(result.claim.title)}</a></td><td>{_badge(result)}</td>'
-        f"<td>{_sentence(result.outcome.why.splitlines()[0])}</td></tr>"
+    rows = (
+        (
+            f'<a href="#{result.name}">{escape(result.claim.title)}</a>',
+            _badge(result),
+            _sentence(result.outcome.why.splitlines()[0]),
+        )
         for result in report.experiments
     )
-    return f"<table class='contents'><thead><tr><th>Claim</th><th></th><th>Seen</th></tr></thead><tbody>{rows}</tbody></table>"
+    return paper.markup_table(("Claim", "", "Seen"), rows, kind="contents")
 
 
 def _section(result: Result) -> str:
@@ -125,11 +109,5 @@ def _figure(figure: Figure) -> str:
         case Output():
             return f"<h3>{escape(figure.title)}</h3><pre>{escape(chr(10).join(figure.lines))}</pre>"
         case Table():
-            return f"<h3>{escape(figure.title)}</h3>{_table(figure)}"
+            return f"<h3>{escape(figure.title)}</h3>{paper.table(figure.columns, figure.rows)}"
     assert_never(figure)
-
-
-def _table(figure: Table) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in figure.columns)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in figure.rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

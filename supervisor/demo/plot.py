@@ -9,6 +9,8 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
+from supervisor.paper import number, svg
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,11 +19,6 @@ if TYPE_CHECKING:
 WIDTH = 720
 LABELS, BAR, GAP = 270, 18, 6  # pixels: the column of labels, a bar, the space between two
 LEFT, TOP, HEIGHT, BELOW = 46, 34, 230, 44  # of the frame that lines are drawn in
-
-
-def number(value: float) -> str:
-    """Three digits that count: 0.0278, 1.86, 1,234."""
-    return f"{value:,.0f}" if value == 0 or abs(value) >= 100 else f"{value:.3g}"
 
 
 def shares(values: Sequence[float], *, log: bool) -> list[float]:
@@ -42,7 +39,7 @@ def bars(figure: Bars) -> str:
         _bar(bar, index * (BAR + GAP), length)
         for index, (bar, length) in enumerate(zip(figure.bars, lengths, strict=True))
     ]
-    return _svg(len(figure.bars) * (BAR + GAP), f"{figure.title}, {figure.unit}", parts)
+    return svg(WIDTH, len(figure.bars) * (BAR + GAP), f"{figure.title}, {figure.unit}", parts)
 
 
 def _bar(bar: Bar, y: int, share: float) -> str:
@@ -67,7 +64,7 @@ def lines(figure: Lines) -> str:
     for index, line in enumerate(figure.lines):
         dashed = any(before.side == line.side for before in figure.lines[:index])
         parts.append(_line(line, index, left, right, high, dashed=dashed))
-    return _svg(TOP + HEIGHT + BELOW, f"{figure.title}: {figure.y} over {figure.x}", parts)
+    return svg(WIDTH, TOP + HEIGHT + BELOW, f"{figure.title}: {figure.y} over {figure.x}", parts)
 
 
 def ticks(high: float) -> list[float]:
@@ -104,8 +101,3 @@ def _line(line: Line, index: int, left: float, right: float, high: float, *, das
     key = LEFT + index * 225
     sample = f'<polyline class="{kind}" points="{key},10 {key + 26},10"/>'
     return f'<polyline class="{kind}" points="{path}"/>{dots}{sample}<text x="{key + 32}" y="14">{escape(line.label)}</text>'
-
-
-def _svg(height: int, title: str, parts: list[str]) -> str:
-    body = "\n".join(parts)
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from supervisor.chaos.record import Injected, Inspection, Kind, Member, Process, Record, Row, Sample, Service, Settings
@@ -112,3 +113,45 @@ class Story:
             "samples": (self.sample(0.0, **{each.worker.replace("-", "_"): "ready" for each in self.workers}),),
         }  # fmt: skip
         return Record(**{**given, **self.more, **more})
+
+
+def crowd(workers: int = 200, faults: int = 300, *, seed: int = 7, ends: float = 300.0) -> Story:
+    """A seeded run as a soak gives it: kills, freezes, garbage, deaths of supervisor and pump; every worker is `w-N`."""
+    random = Random(seed)
+    story = Story(*(f"w-{number}" for number in range(workers)), ends=ends)
+    spawn = dict.fromkeys((member.worker for member in story.workers), 1)
+    free = dict.fromkeys(spawn, 0.0)
+    kinds = ["kill"] * 6 + ["freeze"] * 3 + ["cpu", "pipe-garbage", "kill-supervisor", "kill-pump", "kill-template"]
+    for at in sorted(random.uniform(1, ends - 20) for _ in range(faults)):
+        kind = random.choice(kinds)
+        worker = random.choice([name for name in spawn if free[name] < at])
+        if kind.startswith("kill-"):
+            story.hit(at, kind, None, pid=500)
+            part = kind.removeprefix("kill-")
+            took = random.lognormvariate(-1.5, 0.4)
+            if part == "supervisor":
+                story.say(at + took, "supervisor.resumed", reason="SIGKILL", away_s=took)
+            else:
+                story.say(at + 0.002, f"{part}.ended", pid=500)
+                story.say(at + took, f"{part}.ready", pid=501)
+            continue
+        number = spawn[worker]
+        if kind in ("cpu", "pipe-garbage"):
+            chaos_id = story.hit(at, kind, worker, number, seconds=5.0 if kind == "cpu" else None)
+            free[worker] = at + 6
+            story.undone(at + 5, chaos_id, how="stopped")
+            continue
+        chaos_id = story.hit(at, kind, worker, number, seconds=10.0 if kind == "freeze" else None)
+        late = 0.0005 + random.lognormvariate(-7, 0.5) if kind == "kill" else random.uniform(1.0, 1.4)
+        delay = random.choice([0.0, 0.0, 0.1, 0.4])
+        if kind == "freeze":
+            story.say(at + 0.001, "worker.frozen", worker=worker, spawn_id=f"{worker}#{number}", signal="SIGSTOP")
+            story.say(at + late, "worker.hung", worker=worker, spawn_id=f"{worker}#{number}", chaos_id=chaos_id)
+        story.ended(at + late + 0.001, worker, number, chaos_id=chaos_id)
+        story.say(at + late + 0.0015, "worker.backed_off", worker=worker, delay_s=delay, streak=1)
+        spawn[worker] = number + 1000
+        took = random.lognormvariate(-4, 0.5)
+        story.born(at + late + 0.004 + delay, worker, spawn[worker], ready=at + late + 0.004 + delay + took)
+        free[worker] = at + late + delay + took + 1
+    story.more["settings"] = Settings(max_count=20, max_percent=50)
+    return story

@@ -1,0 +1,1 @@
+"""What was found, told: one file a format, and the words they share."""
