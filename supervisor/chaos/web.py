@@ -64,7 +64,9 @@ def call(provider: dict[str, Any], variables: Variables) -> dict[str, Any]:
         try:
             with opener.open(request) as response:
                 return _answer(response)
-        except OSError:  # never for a status, which is an answer: no connection, or none in time
+        except OSError as error:  # never for a status, which is an answer: no connection, or none in time
+            if hasattr(error, "close"):  # moved to where nobody goes: urllib's error holds the connection
+                error.close()
             if not tries:
                 raise
             tries -= 1
@@ -132,11 +134,6 @@ def _opener(timeout: Any, *, verify: bool) -> urllib.request.OpenerDirector:
             req.timeout = to_connect
             return self.do_open(Secure, req, context=context)
 
-    class Redirects(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            address(newurl, None)
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
-
     class Statuses(urllib.request.HTTPErrorProcessor):
         def http_response(self, request, response):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
             moved = response.status in (301, 302, 303, 307, 308)
@@ -145,7 +142,7 @@ def _opener(timeout: Any, *, verify: bool) -> urllib.request.OpenerDirector:
         https_response = http_response
 
     opener = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler(), Http(), Https(), Redirects(), Statuses()):
+    for handler in (urllib.request.ProxyHandler(), Http(), Https(), urllib.request.HTTPRedirectHandler(), Statuses()):
         opener.add_handler(handler)
     return opener
 

@@ -49,7 +49,9 @@ def _journal(journal: Any) -> Iterator[str]:
 
 
 def _experiment(tree: Any) -> Iterator[str]:
-    yield from _is(isinstance(tree, dict), "experiment", "an object")
+    if not isinstance(tree, dict):
+        yield "experiment MUST be an object"
+        return
     yield from _has(tree, "experiment", "title", "description", "method")
 
 
@@ -81,9 +83,11 @@ def _entry(entry: Any, at: str) -> Iterator[str]:
 
 def _times(tree: dict[str, Any], at: str) -> Iterator[str]:
     for key in ("start", "end"):
-        yield from _is(bool(STAMP.fullmatch(str(tree.get(key)))), f"{at}.{key}", "RFC 3339 in UTC")
+        yield from _is(bool(STAMP.fullmatch(str(tree.get(key)))), f"{at}.{key}".lstrip("."), "RFC 3339 in UTC")
     duration = tree.get("duration")
-    yield from _is(isinstance(duration, int | float) and duration >= 0, f"{at}.duration", "a number of seconds")
+    yield from _is(
+        isinstance(duration, int | float) and duration >= 0, f"{at}.duration".lstrip("."), "a number of seconds"
+    )
 
 
 def _has(tree: Any, at: str, *keys: str) -> Iterator[str]:
