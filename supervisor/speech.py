@@ -7,7 +7,6 @@ Standard library only, like the anchor.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -15,12 +14,10 @@ import socket
 import time
 from collections import deque
 
+from workers import plain_json
 from workers.hints import Any
 
 BACKLOG = 8 << 20  # bytes of event lines kept while the pump does not read them
-
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes one a call
 
 
 class Link:
@@ -33,7 +30,7 @@ class Link:
 
     def send(self, packet: dict[str, Any], fds: list[int] | None = None) -> None:
         """Send or queue; a link whose other end is gone drops what it is given (its notes are kept elsewhere)."""
-        self.send_encoded(_encode(packet).encode(), fds)
+        self.send_encoded(plain_json.dumps_ascii(packet).encode(), fds)
 
     def send_encoded(self, data: bytes, fds: list[int] | None = None) -> None:
         """As `send`, what was encoded once and for all."""
@@ -110,7 +107,7 @@ def _dropped(lost: int) -> bytes:
         "count": lost,
         "reason": why,
     }
-    return json.dumps(event).encode() + b"\n"
+    return plain_json.dumps_ascii(event).encode() + b"\n"
 
 
 class Systemd:

@@ -7,13 +7,12 @@ be seen; the beat pipe once the worker's own code runs.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
 from typing import TYPE_CHECKING, Any
 
 from supervisor import kernel
-from workers import wire
+from workers import plain_json, wire
 
 if TYPE_CHECKING:
     from supervisor.pool.stem import Root
@@ -55,7 +54,7 @@ class Child:
             raise
         self._decoder = wire.Decoder()
         own = {"spawn": f"pool#{self.number}", "name": f"pool {self.number}", "anchor": root.pid}
-        packet = json.dumps({**own, "brand": kernel.brand(root.nonce, self.number)}).encode()
+        packet = plain_json.dumps_ascii({**own, "brand": kernel.brand(root.nonce, self.number)}).encode()
         out, err = (fd if is_stream(fd) else null for fd in (1, 2))
         return common + packet[1:], [out, err, beat_w, null, self.stack, self.channel.fileno()]
 
@@ -129,7 +128,7 @@ def in_common(target: str) -> bytes:
         "spec": "pool",
         "env": env,
     }
-    return json.dumps(said, separators=(",", ":")).encode()[:-1] + b","
+    return plain_json.dumps_ascii(said).encode()[:-1] + b","
 
 
 def given(fds: list[int]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import select
 import signal
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor import boot, kernel
 from supervisor.pool.child import is_stream
 from supervisor.speech import describe
-from workers import wire
+from workers import plain_json, wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +87,7 @@ class Root:
         heard: list[dict[str, Any]] = []
         with contextlib.suppress(OSError):
             while data := self.channel.recv(_PACKET):
-                heard.append(json.loads(data))
+                heard.append(plain_json.loads(data.decode()))
         self.flush()
         return heard
 
@@ -177,7 +176,7 @@ class Template:
 
 
 def _encode(packet: dict[str, Any]) -> bytes:
-    return json.dumps(packet, separators=(",", ":")).encode()
+    return plain_json.dumps_ascii(packet).encode()
 
 
 def _close(fds: list[int]) -> None:

@@ -63,7 +63,7 @@ def test_what_a_pool_starts_with_does_not_import_typing() -> None:
 
 def test_a_program_that_imports_the_pool_does_not_pay_for_inspect() -> None:
     """Nor for dataclasses, which imports it: a fifth of what `from supervisor import Pool` would take."""
-    slow = {"dataclasses", "inspect", "ast", "asyncio", "multiprocessing", "argparse", "shutil"}
+    slow = {"dataclasses", "inspect", "ast", "asyncio", "multiprocessing", "argparse", "shutil", "json", "ctypes"}
     program = f"import sys; from supervisor import Pool; print({slow} & sys.modules.keys())"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
