@@ -126,7 +126,7 @@ class Victim:
         run = [sys.executable, "-m", "supervisor.cli.main", "run", str(self.folder / "service.toml")]
         with open(self.folder / "stderr", "wb") as errors:
             self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                [*run, "--log-format", "json"], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
                 start_new_session=True,
             )  # fmt: skip
         try:
