@@ -188,6 +188,11 @@ class Outlet(Aide):
         else:
             os.close(fd)
 
+    def hinder(self, how: str | None, until: float) -> None:
+        """Have what the pump writes to take nothing (`stall`) or be full (`full`) until then (monotonic); None: no more."""
+        if self.channel is not None:
+            self.channel.send(msgspec.json.encode({"kind": "hinder", "how": how, "until": until}))
+
     async def finish(self, within: float) -> None:
         """Have everything written out and the pump ended, in so many seconds; one that dies over it is replaced."""
         self.wanted = False

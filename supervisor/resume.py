@@ -27,6 +27,7 @@ from supervisor.stray import put_down_stray
 from supervisor.vigil import Vigil
 
 if TYPE_CHECKING:
+    from supervisor.aide import Aide
     from supervisor.daemon import Supervisor
     from supervisor.process import Process
     from supervisor.spec import TemplateSpec
@@ -130,13 +131,19 @@ class Takeover:
             environment=env,
             chaos=config.chaos.enabled,
         )
-        outlet.ended = lambda each, packet: tell_ended(host, each, packet)
         processes.known = lambda: [aide.pid for aide in boss.aides()]
         processes.resume_numbers((self.take("numbers") or (0, []))[0])
         service = Service(host, log, config, facts, self.remembered)
+        outlet.ended = lambda each, packet: self._pump_ended(service, each, packet)
         if self.config() is None:
             service.note_config(config)
         return service
+
+    @staticmethod
+    def _pump_ended(service: Service, pump: Aide, packet: dict[str, Any]) -> None:
+        """With it ends what was done to it on purpose."""
+        tell_ended(service.host, pump, packet)
+        service.chaos.ongoing.part_ended(pump.pid)
 
     # -- adopting -------------------------------------------------------------------------------------------------------
 

@@ -214,16 +214,16 @@ class Service:
         await asyncio.gather(*tasks)  # a slow stop, which holds up nobody else
         return {"worker": worker, "before": before, "replicas": replicas}
 
-    async def reload(self, *, diff: bool) -> dict[str, Any]:
-        """Follow the config file, or only say what that would do."""
-        began = time.monotonic()
+    async def reload(self, *, diff: bool, source: str | None = None) -> dict[str, Any]:
+        """Follow the config file (or `source` in its place), or only say what that would do."""
+        began, source = time.monotonic(), source or self.config.source
         async with self._reloading:
             try:
-                new = configs.load(self.config.source)
+                new = configs.load(source)
             except BadConfig as error:
                 problems = [str(problem) for problem in error.problems]
                 if not diff:
-                    self.host.announce("config.rejected", source=self.config.source, errors="; ".join(problems)[:2000])
+                    self.host.announce("config.rejected", source=source, errors="; ".join(problems)[:2000])
                 raise Failed("\n".join(["the config is bad, the old one stays:", *problems])) from error
             new = msgspec.structs.replace(new, name=self.config.name)  # `--name` outranks the file's
             plan = difference(self.config, new)

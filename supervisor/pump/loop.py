@@ -71,6 +71,8 @@ class Pump:
         until = self.beat_at
         if self.pipes.waiting or self.pipes.deaf_until:
             until = min(until, now + LATE_S / 4)
+        if self.outlet.hindered_until:
+            until = min(until, max(self.outlet.hindered_until, now))
         if self.outlet.sink.broken and self.journal.unsent:
             until = min(until, max(self.outlet.sink.broken_until, now))
         if any(source.rate or source.full for source in self.pipes.blocked) and self.outlet.sink.waits_for is None:
@@ -127,6 +129,8 @@ class Pump:
         elif kind == "follow":
             client = socket.socket(fileno=fds[0])
             self.followers.add(client, message.get("filter") or {}, follow=bool(message.get("follow")))
+        elif kind == "hinder":
+            self.outlet.hinder(message["how"], float(message["until"]))
         elif kind in ("stop", "leave"):
             self.stopping, self.leaving = True, kind == "leave"
 

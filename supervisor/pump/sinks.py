@@ -35,6 +35,7 @@ class Sink:
         self.waits_for: int | None = None
         self.broken_until = 0.0  # no attempt before (CLOCK_MONOTONIC)
         self.broken = False
+        self.hindrance: OSError | None = None  # in place of every write, for chaos
         self.out = b""
         self.most = 1 << 17
         self.resume()
@@ -46,6 +47,8 @@ class Sink:
             return False
         went = False
         try:
+            if self.hindrance is not None:
+                raise self.hindrance
             while self._one():
                 went = True
         except BlockingIOError:

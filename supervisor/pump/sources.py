@@ -103,6 +103,7 @@ class Intake:
         self.journal = journal
         self.instance = instance
         self.reserve = journal.ring_size // 8  # of the ring, for events and for what we have to say
+        self.disk_full = False  # for chaos
         self.awaited: str | None = None  # the spawn whose last words are to be read before its ending is told
         self._words: tuple[str | None, list[str]] = (None, [])  # the one for whom that is done, and they
 
@@ -142,7 +143,7 @@ class Intake:
         if data and not source.is_events:
             source.tail = (source.tail + data)[-notices.TAIL :]
         if source.file is not None:
-            if data and (missing := source.file.append(journal, data)):
+            if data and (missing := len(data) if self.disk_full else source.file.append(journal, data)):
                 source.lose(max(data[-missing:].count(b"\n"), 1), missing)
         else:
             batch = self._convert(source, source.pending + data, now, final=final, late=late)
