@@ -126,8 +126,8 @@ class Victim:
         run = [sys.executable, "-m", "supervisor.cli.main", "run", str(self.folder / "service.toml")]
         with open(self.folder / "stderr", "wb") as errors:
             self._process = subprocess.Popen(
-                [*run, "--log-format", "json"], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-                start_new_session=True,
+                [*run, "--log-format", "json"],
+                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
             )  # fmt: skip
         try:
             self._wait_until_ready()
