@@ -14,6 +14,7 @@ import resource
 import shutil
 import signal
 import stat
+import sys
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,6 +43,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "numpy": (lambda: importlib.util.find_spec("numpy") is not None, "numpy: needs NumPy"),
     "pandas": (lambda: importlib.util.find_spec("pandas") is not None, "pandas: needs pandas"),
     "pyarrow": (lambda: importlib.util.find_spec("pyarrow") is not None, "pyarrow: needs PyArrow"),
+    "chaostoolkit": (
+        lambda: importlib.util.find_spec("chaostoolkit") is not None,
+        "chaostoolkit: needs the Chaos Toolkit",
+    ),
 }
 
 # One number for all properties: `make fast` asks for the other profile. A test says only what is peculiar to it.
@@ -54,6 +59,14 @@ def pytest_configure() -> None:
     # The soft limit must not be above the hard one.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(kernel.RLIMIT_RTTIME, (MARK, MARK))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # There is no Chaos Toolkit for a Python this old: its tests are none here, and must run where Python is newer.
+    if sys.version_info < (3, 12):
+        foreign = [item for item in items if item.get_closest_marker("chaostoolkit")]
+        items[:] = [item for item in items if item not in foreign]
+        config.hook.pytest_deselected(items=foreign)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -58,6 +58,10 @@ class Programs:
                 self._running.discard(child)
         return {"status": child.returncode, "stdout": _text(out), "stderr": _text(err)}
 
+    def open(self) -> None:
+        """A run begins: programs may be started, as before any run."""
+        self._over = False
+
     def kill(self) -> None:
         """Kill those that run."""
         with self._lock:
@@ -65,7 +69,7 @@ class Programs:
                 _kill(child)
 
     def close(self) -> None:
-        """Kill those that run, and start no more."""
+        """The run is over: kill those that run, and start no more."""
         self._over = True
         self.kill()
 

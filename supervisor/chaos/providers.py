@@ -86,8 +86,12 @@ class Providers:
         """End what can be ended: programs. Functions are told by what they act through."""
         self.programs.kill()
 
+    def open(self) -> None:
+        """A run begins. The same providers serve one run after the other."""
+        self.programs.open()
+
     def close(self) -> None:
-        """The same, for good."""
+        """The run is over: what was left behind of it must not begin anything either."""
         self.programs.close()
 
     # -- python --------------------------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ class Runner:
     def run(self) -> Journal:
         """Run it and return the journal, however it ends; Unconfigured. In a main thread, inside course.signals."""
         self._journal = journals.opened(self._experiment)
+        self._providers.open()
         try:
             status = self._conduct()
         finally:

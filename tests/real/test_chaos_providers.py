@@ -74,6 +74,16 @@ def test_a_run_that_is_interrupted_ends_its_programs() -> None:
     assert (journal["status"], journal["run"][0]["output"]["status"]) == ("interrupted", -9)
 
 
+def test_the_same_providers_serve_one_run_after_the_other() -> None:
+    """As with --repeat; in between they start nothing."""
+    providers = Providers(allow_process=True)
+    experiment = read(trying({"type": "action", "name": "x", "provider": program("true")}), providers)
+    for _ in range(2):
+        assert Runner(experiment, providers).run()["run"][0]["status"] == "succeeded"
+        with pytest.raises(Failed, match="the run is over"):
+            call(program("true"), providers=providers)
+
+
 def test_a_program_that_is_not_there_is_refused_before_the_run(tmp_path: Path) -> None:
     """So is one that cannot be executed, and a line for a shell."""
     (tmp_path / "plain").write_text("")
