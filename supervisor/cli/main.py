@@ -15,7 +15,7 @@ from supervisor.cli import parser
 
 _CLIENTS = dict.fromkeys(
     ("start", "stop", "restart", "release", "scale", "reload", "upgrade", "shutdown"), "change:main"
-) | {"status": "status:main", "events": "follow:main", "logs": "follow:main"}
+) | {"status": "status:main", "events": "follow:main", "logs": "follow:main", "chaos": "chaos:main"}
 _LOCAL = {
     "run": "local:run",
     "check": "local:check",

@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 EXIT_CODES = """\
 exit codes:
   0   done
-  1   failed, or the state asked about does not hold
+  1   failed, or the state asked about does not hold; deviated (chaos)
   2   usage; a bad config (from check)
   3   refused
-  4   no service answers
+  4   no service answers; aborted (chaos)
   10  a significant worker was given up (from run)
-  78  a bad config (from run)"""
+  78  a bad config (from run)
+  130 interrupted with Ctrl-C"""
 
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
+class Formatter(argparse.RawDescriptionHelpFormatter):
     """Knows its width: to find it argparse imports shutil, which takes as long as all the rest of a command."""
 
     def __init__(self, prog: str) -> None:
@@ -40,13 +41,13 @@ def build(command: str | None = None) -> argparse.ArgumentParser:
         prog="ninelives",
         description="Keep workers running, each in its own address space: a failure stays where it happened.",
         epilog=EXIT_CODES,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="ninelives")
 
     def add(name: str, summary: str, *, service: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=_Formatter
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=Formatter
         )
         if service:
             which = sub.add_mutually_exclusive_group()
@@ -58,6 +59,7 @@ def build(command: str | None = None) -> argparse.ArgumentParser:
     _asking(add)
     _changing(add)
     _logs(add)
+    _chaos(add, command)
     _machine(add, command)
     return parser
 
@@ -98,9 +100,7 @@ def _local(add: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument("-n", "--name", help="instead of the name in the config")
     check = add("check", "check a config and report everything that is wrong with it", service=False)
     check.add_argument("config", metavar="CONFIG", help="the TOML file")
-    check.add_argument(
-        "--show", action="store_true", help="print the whole effective config, defaults filled in"
-    )
+    check.add_argument("--show", action="store_true", help="print the whole effective config, defaults filled in")
     add("schema", "print the JSON Schema of the config, for editors", service=False)
     add("version", "print the version", service=False)
 
@@ -123,13 +123,9 @@ def _changing(add: Callable[..., argparse.ArgumentParser]) -> None:
         sub = add(name, summary)
         sub.add_argument("workers", metavar="WORKER", nargs="+", help="names or globs of workers and groups")
         if name == "restart":
-            sub.add_argument(
-                "--rolling", action="store_true", help="one after another, each when the last is ready"
-            )
+            sub.add_argument("--rolling", action="store_true", help="one after another, each when the last is ready")
         if name != "release":
-            sub.add_argument(
-                "--no-wait", dest="wait", action="store_false", help="do not wait until it is so"
-            )
+            sub.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait until it is so")
     scale = add("scale", "change the number of a worker's replicas; the others are not touched")
     scale.add_argument("worker", metavar="WORKER", help="its name in the config")
     scale.add_argument("replicas", metavar="N", type=count, help="how many there shall be")
@@ -137,30 +133,28 @@ def _changing(add: Callable[..., argparse.ArgumentParser]) -> None:
     reload.add_argument("--diff", action="store_true", help="only tell what would be done")
     add("upgrade", "let newly installed code take over; no worker notices")
     shutdown = add("shutdown", "stop all workers and the service")
-    shutdown.add_argument(
-        "--no-wait", dest="wait", action="store_false", help="do not wait until it has gone"
-    )
+    shutdown.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait until it has gone")
 
 
 def _logs(add: Callable[..., argparse.ArgumentParser]) -> None:
     events = add("events", "show what happened: the service's own events")
     logs = add("logs", "show what the workers wrote")
     for sub in (events, logs):
-        sub.add_argument(
-            "-f", "--follow", action="store_true", help="go on until Ctrl-C, through any restart"
-        )
+        sub.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C, through any restart")
         sub.add_argument("-w", "--worker", metavar="GLOB", help="only of these workers")
-        sub.add_argument(
-            "--since", type=seconds, metavar="DURATION", help="not older than, for instance, 10m"
-        )
+        sub.add_argument("--since", type=seconds, metavar="DURATION", help="not older than, for instance, 10m")
         sub.add_argument("--grep", type=expression, metavar="RE", help="only lines that match")
-        sub.add_argument(
-            "--last", type=count, metavar="N", help="at most N of the lines that are already there"
-        )
+        sub.add_argument("--last", type=count, metavar="N", help="at most N of the lines that are already there")
         sub.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
     events.add_argument("--event", metavar="GLOB", help="for instance 'worker.*'")
     events.add_argument("--level", choices=LEVELS, help="this level and above")
     logs.add_argument("--stream", choices=("stdout", "stderr"), help="only one of the two")
+
+
+def _chaos(add: Callable[..., argparse.ArgumentParser], command: str | None) -> None:
+    chaos = add("chaos", "break workers on purpose, and see that nothing else breaks", service=False)
+    if command in {None, "chaos"}:
+        _fill(chaos, "supervisor.cli.chaos_parser")
 
 
 def _machine(add: Callable[..., argparse.ArgumentParser], command: str | None) -> None:
