@@ -7,12 +7,11 @@ whoever kills what a group of ours may hold has to thaw it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import time
 from typing import NamedTuple
 
 PREFIX = "ninelives-frozen-"  # how our groups are called, so that they are known as ours
-SETTLES_WITHIN = 1.0  # seconds the kernel may take to be done with a process that was moved or has ended
 _SWITCH = {2: ("cgroup.freeze", "1", "0"), 1: ("freezer.state", "FROZEN", "THAWED")}
 
 
@@ -86,24 +85,24 @@ def thaw(group: Group) -> None:
         _write(f"{group.folder}/{name}", thawed)
 
 
-def remove(group: Group) -> None:
-    """Thaw it, put what is in it where the group was made, and remove it. Raises OSError, and takes SETTLES_WITHIN at most."""
-    above = Group(group.version, os.path.dirname(group.folder))
-    deadline = time.monotonic() + SETTLES_WITHIN
-    while os.path.isdir(group.folder):
+def remove(group: Group) -> bool:
+    """Thaw it, put what is in it where the group was made, and remove it. Raises OSError.
+
+    False: it is still there, for a process that is just ending counts for a moment longer. Ask again.
+    """
+    try:
         thaw(group)
-        with contextlib.suppress(FileNotFoundError):
-            for pid in _read(f"{group.folder}/cgroup.procs").split():
-                with contextlib.suppress(ProcessLookupError):
-                    move(int(pid), above)
-        try:
-            os.rmdir(group.folder)
-        except FileNotFoundError:
-            return
-        except OSError:  # a process that is just ending counts for a moment longer
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.002)
+        for pid in _read(f"{group.folder}/cgroup.procs").split():
+            with contextlib.suppress(ProcessLookupError):
+                move(int(pid), Group(group.version, os.path.dirname(group.folder)))
+        os.rmdir(group.folder)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def release(pid: int) -> None:

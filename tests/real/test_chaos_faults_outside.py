@@ -193,7 +193,7 @@ def test_the_anchors_death_leaves_nothing_frozen_alive(tmp_path: Path, version: 
             until(lambda: not is_alive(pid), "the frozen worker is dead")
         finally:
             for group in groups_of_ours():  # whoever would have removed it is dead
-                freezer.remove(freezer.Group(version, str(group)))
+                until(lambda group=group: freezer.remove(freezer.Group(version, str(group))), f"{group} is gone")  # type: ignore[misc]
         until(lambda: not service.living(), "nothing of it is left")
 
 

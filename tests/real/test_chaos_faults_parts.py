@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from supervisor import kernel
+from supervisor.chaos import catalogue
+from supervisor.chaos.fault import INSIDE
 from supervisor.cli.client import Denied
 from tests.real.chaos_rig import CHAOS, rig, state
 from tests.real.service import until
+from tests.real.test_chaos_faults_outside import LASTING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -267,7 +270,20 @@ def test_parts_are_hit_only_where_the_config_allows_it(tmp_path: Path, kind: str
         assert (service.supervisor, service.pump) == (supervisor, pump)
 
 
-ON_THE_PUMP: dict[str, dict[str, Any]] = {"log-stall": {}, "log-full": {}}
+ON_THE_PUMP = ("log-stall", "log-full")
+ELSEWHERE = {
+    "freeze-supervisor",  # ends with the supervisor it is done to: here, above
+    "clock-jump",  # tests/system/test_chaos_machine.py
+    "spawn-fail",  # ends with the supervisor it is done in: test_chaos_faults_outside.py
+}
+
+
+def test_every_kind_that_lasts_is_undone_after_the_death_of_who_did_it() -> None:
+    """There is a test for each: of those done to workers, of those done to the pump, and elsewhere."""
+    lasting = {
+        kind for kind in catalogue.kinds() if catalogue.fault(kind).lasting and catalogue.fault(kind).place != INSIDE
+    }
+    assert lasting == {*LASTING, *ON_THE_PUMP, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("kind", ON_THE_PUMP)

@@ -29,6 +29,7 @@ FAULT = Fault(
 )  # fmt: skip
 VERSIONS = {"any": (2, 1), "v2": (2,), "v1": (1,)}
 FROZEN_WITHIN = 2.0  # seconds
+GONE_WITHIN = 5.0  # seconds
 
 
 def possible() -> str | None:
@@ -52,7 +53,10 @@ async def inject(scene: Scene, kept: dict[str, Any]) -> None:
     above = freezer.Group(kept["version"], kept["above"])
     group = freezer.make(above, kept["name"])
     try:
-        for pid in (process.pid or 0, *kernel.descendants(process.pid or 0)):
+        freezer.move(process.pid or 0, group)
+        for pid in kernel.descendants(
+            process.pid or 0
+        ):  # looked for only now: what it has forked since is in it already
             if freezer.group_of(pid, above.version) == above:
                 with contextlib.suppress(ProcessLookupError):
                     freezer.move(pid, group)
@@ -63,14 +67,22 @@ async def inject(scene: Scene, kept: dict[str, Any]) -> None:
                 raise Impossible(f"the kernel did not freeze it within {FROZEN_WITHIN:g} s")  # noqa: TRY301 - cleaned up below
             await asyncio.sleep(0.001)
     except (OSError, Impossible):
-        freezer.remove(group)
+        await _remove(group)
         raise
 
 
-def undo(_scene: Scene, kept: dict[str, Any]) -> str:
+async def undo(_scene: Scene, kept: dict[str, Any]) -> str:
     """Whatever has become of the worker."""
-    freezer.remove(freezer.Group(kept["version"], f"{kept['above']}/{freezer.PREFIX}{kept['name']}"))
+    await _remove(freezer.Group(kept["version"], f"{kept['above']}/{freezer.PREFIX}{kept['name']}"))
     return f"thawed, and its cgroup (v{kept['version']}) removed"
+
+
+async def _remove(group: freezer.Group) -> None:
+    deadline = asyncio.get_running_loop().time() + GONE_WITHIN
+    while not freezer.remove(group):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Impossible(f"thawed, but {group.folder} could not be removed: something in it does not end")
+        await asyncio.sleep(0.002)
 
 
 def _home(pid: int | str, version: str) -> tuple[freezer.Group | None, str | None]:
