@@ -15,7 +15,7 @@ from supervisor.chaos.reading import named
 from supervisor.problems import nearest, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from supervisor.chaos.reading import Spot
     from supervisor.chaos.variables import Variables
@@ -79,6 +79,7 @@ class Reader:
     variables: Variables
     declared: Mapping[str, dict[str, Any]]
     elsewhere: Mapping[str, str]  # name -> the part of the experiment whose activities cannot be referred to
+    twice: Collection[str] = ()  # names that more than one of them has
 
     def read(self, tree: Any, spot: Spot, kinds: tuple[str, ...] = ("probe", "action")) -> Activity | None:
         """Read one, in full or by reference; None when it is wrong."""
@@ -132,6 +133,8 @@ class Reader:
             else:
                 here.wrong(f"{text(name)} is the name of no activity", nearest(name, self.declared))
             return None
+        if name in self.twice:
+            here.warn("there are several of that name: the hypothesis's is meant, or else the last of the method")
         if found.get("type") not in kinds:
             here.wrong(f"{text(name)} is no {' or '.join(kinds)}")
             return None

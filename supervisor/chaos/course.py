@@ -50,19 +50,23 @@ class Course:
 
     def begin_rollbacks(self) -> None:
         """From here on, only another interrupt stops."""
-        self._heeded, self._deaf, self.stopped = self._interrupts, True, False
+        self._deaf, self.stopped = True, False
         self.enough.clear()
 
-    def step(self, ended: threading.Event, seconds: float = STEP_S) -> bool:
-        """Wait a moment for `ended`, in the thread that runs the experiment; Stopped."""
+    def heed(self) -> None:
+        """Stopped, if something wants the run to end. For the thread that runs the experiment."""
         if self._interrupts > self._heeded:
-            self.stopped = True
+            self._heeded, self.stopped = self._interrupts, True
             raise Stopped("interrupted", "interrupted by a signal")
         why = None if self._deaf else self._abort()
         if why is not None:
             self.stopped = True
             raise Stopped("aborted", why)
-        return ended.wait(seconds)
+
+    def step(self, ended: threading.Event) -> bool:
+        """Wait a moment for `ended`; Stopped."""
+        self.heed()
+        return ended.wait(STEP_S)
 
     def begin(self, call: Callable[[], Any]) -> Job:
         """Have something done in a thread of its own."""

@@ -190,18 +190,19 @@ def _lists(tree: dict[str, Any], spot: Spot) -> Iterator[tuple[list[Any], Spot]]
             yield tree[key], spot.at(key)
 
 
-def _declared(tree: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+def _declared(tree: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str], set[str]]:
     # A later one hides an earlier, and the hypothesis's hide the method's: chaostoolkit-lib's order.
     hypothesis = tree.get("steady-state-hypothesis")
     probes = hypothesis.get("probes") if isinstance(hypothesis, dict) else None
     method, rollbacks = tree.get("method"), tree.get("rollbacks")
-    here = {
-        one["name"]: one
-        for part in (method, probes) if isinstance(part, list)
+    named = [
+        one for part in (method, probes) if isinstance(part, list)
         for one in part if isinstance(one, dict) and isinstance(one.get("name"), str)
-    }  # fmt: skip
+    ]  # fmt: skip
+    names = [one["name"] for one in named]
     there = rollbacks if isinstance(rollbacks, list) else []
-    return here, {str(one.get("name")): "rollbacks" for one in there if isinstance(one, dict)}
+    elsewhere = {str(one.get("name")): "rollbacks" for one in there if isinstance(one, dict)}
+    return {one["name"]: one for one in named}, elsewhere, {name for name in names if names.count(name) > 1}
 
 
 def _hypothesis(tree: dict[str, Any], spot: Spot, reader: Reader) -> tuple[Activity, ...]:

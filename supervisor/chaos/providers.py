@@ -156,6 +156,8 @@ def _check_arguments(names: set[str], given: set[str], function: Callable[..., A
             spot.at(name).wrong(f"{function.__name__} has no such argument", nearest(name, open_to_all))
         elif name in given:
             spot.at(name).wrong("is given to it by the tolerance")
+        elif name in OFFERED:
+            spot.at(name).wrong("is handed over by whoever runs the experiment")
     for name in sorted(given - parameters.keys()):
         if not anything:
             spot.wrong(f"{function.__name__} takes no {text(name)}, which a tolerance's probe is given")

@@ -133,6 +133,7 @@ class Runner:
             self._journal["deviated"] = True
             probes = self._journal["steady_states"]["after"]["probes"]
             status = "failed" if any(one.get("status") == "failed" for one in probes) else status
+        self.course.heed()  # what came in its last moment
         return status
 
     def _is_steady(self, part: str) -> bool:

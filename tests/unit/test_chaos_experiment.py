@@ -165,6 +165,10 @@ def test_everything_wrong_is_said_at_once_each_at_its_place() -> None:
         (trying(probes=[probing("all_ready", probing("all_ready", name="judge"))]),
          [('steady-state-hypothesis.probes[0].tolerance.provider.arguments: all_ready takes no "value", which a '
           "tolerance's probe is given")]),
+        (
+            trying(acting("all_ready", configuration={})),
+            ["method[0].provider.arguments.configuration: is handed over by whoever runs the experiment"],
+        ),
         (trying(acting("is_even")), ["method[0].provider.arguments.value: is missing, and is_even needs it"]),
     ],
 )  # fmt: skip
@@ -179,6 +183,7 @@ def test_a_mistake_is_said_at_its_place(tree: Any, said: list[str]) -> None:
         (trying(), ["steady-state-hypothesis"]),
         (trying(probes=[]), ["steady-state-hypothesis.probes"]),
         (trying(probes=[STEADY], version="7"), ["version"]),
+        (trying(acting(), acting(), {"ref": "rest"}, probes=[STEADY]), ["method[2].ref"]),
         (trying(probes=[STEADY], dry="actions"), ["dry"]),
         (trying(probing("all_ready", True), probes=[STEADY]), ["method[0].tolerance"]),
         (trying({**acting(), "timeout": 3}, probes=[STEADY]), ["method[0].timeout"]),

@@ -104,6 +104,14 @@ def test_a_signal_interrupts_the_run_and_everything_is_undone(world: World, numb
     ]
 
 
+def test_a_signal_in_the_last_moment_interrupts_as_well(world: World) -> None:
+    """When all that was to be done has been done, and nothing is waited for any more."""
+    tree = trying({**acting("kill", number=signal.SIGINT)}, rollbacks=BACK)
+    journal = world.run(tree)
+    assert journal["status"] == "interrupted"
+    assert world.done == ["killed", "undone", "undone"]
+
+
 def test_rollbacks_are_applied_after_an_interrupt_if_they_always_are(world: World) -> None:
     """After what was done has been undone."""
     journal = world.run(
