@@ -123,18 +123,16 @@ class Hook:
         if self._taking:
             self._again = True
             return
-        self._take()
+        # Not for safety (it may be on its way already), but lest many at once each begin within the one before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {ORDER})
         self._depth += 1
         try:
-            while self._orders:
-                order = self._orders.pop(0)
-                if self._orders:
-                    signal.raise_signal(ORDER)  # this one may not return: the others are obeyed within it
+            self._take()
+            while (order := self._next()) is not None:
                 self._obey(order)
-        except IndexError:  # they were, between the look and the pop
-            pass
         finally:
             self._depth -= 1
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {ORDER})
         if self._error is not None and not self._depth:
             error, self._error = self._error, None
             raise error
@@ -146,8 +144,13 @@ class Hook:
         while self._again:
             self._again = False
             new += self._unread()
-        new.sort(key=lambda order: "undo" not in order)  # what is undone already is not begun
-        self._orders += new
+        undo = [order for order in new if "undo" in order]
+        for order in undo:  # at once: should the next signal come now, it must not begin what is undone here
+            self._undone[order["id"]] = None
+        while len(self._undone) > UNDONE:
+            del self._undone[next(iter(self._undone))]
+        self._orders[:0] = undo
+        self._orders += [order for order in new if "undo" not in order]
         self._taking = False
         if self._again:
             self._take()
@@ -171,11 +174,21 @@ class Hook:
             past.madvise(mmap.MADV_REMOVE)
         self._freed = end
 
+    def _next(self) -> dict[str, Any] | None:
+        try:
+            return self._orders.pop(0)
+        except IndexError:
+            return None
+
     def _obey(self, order: dict[str, Any]) -> None:
         if "undo" in order:
             self._end(order["id"])
         elif order["id"] not in self._undone:
+            if self._orders:
+                signal.raise_signal(ORDER)  # this one may not return: the others are obeyed within it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {ORDER})
             self._begin(order)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {ORDER})
 
     def _begin(self, order: dict[str, Any]) -> None:
         act = Act(self, order["id"], order["with"])
@@ -197,9 +210,6 @@ class Hook:
 
     def _end(self, identity: str) -> None:
         act = self._acts.pop(identity, None)
-        self._undone[identity] = None
-        if len(self._undone) > UNDONE:
-            del self._undone[next(iter(self._undone))]
         try:
             if act is not None:
                 act.over = True

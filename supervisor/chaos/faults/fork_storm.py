@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 
 from supervisor.chaos.fault import INSIDE, MAYBE, Fault, Parameter
 from workers.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workers.chaos import Act
+
+SAID_AFTER = 1.0  # seconds: of a large worker each fork takes long, and the service waits for 2 s
 
 FAULT = Fault(
     kind="fork-storm",
@@ -30,6 +33,7 @@ def begin(act: Act) -> None:
 
     read, write = act.kept["pipe"] = os.pipe()
     children: list[int] = act.kept.setdefault("children", [])
+    began = time.monotonic()
     for _ in range(int(act.parameters["n"])):
         if act.over:
             return
@@ -39,7 +43,8 @@ def begin(act: Act) -> None:
             if not children:
                 raise
             return
-        act.has_begun()
+        if time.monotonic() - began > SAID_AFTER:
+            act.has_begun()
 
 
 def _sleep(read: int, write: int) -> None:
