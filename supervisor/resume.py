@@ -135,6 +135,7 @@ class Takeover:
         processes.resume_numbers((self.take("numbers") or (0, []))[0])
         service = Service(host, log, config, facts, self.remembered)
         outlet.ended = lambda each, packet: self._pump_ended(service, each, packet)
+        outlet.became_ready = lambda each: host.announce("pump.ready", pid=each.pid)
         if self.config() is None:
             service.note_config(config)
         return service

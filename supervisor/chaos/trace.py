@@ -112,7 +112,7 @@ def trace_all(record: Record, events: Sequence[Event], kinds: Mapping[str, Kind]
         kind = kinds.get(fault.kind) or Kind(kind=fault.kind, place="part" if fault.worker is None else "outside")
         over = undone.get(fault.chaos_id)
         if kind.place == "part" or fault.kind in PARTS:
-            found.append(_trace_part(fault, kind, events, over))
+            found.append(_trace_part(record, fault, kind, events, over))
         else:
             own = near.get(("worker", fault.worker or ""), [])
             above = near.get(("group", groups.get(fault.worker or "") or ""), [])
@@ -120,7 +120,7 @@ def trace_all(record: Record, events: Sequence[Event], kinds: Mapping[str, Kind]
     return tuple(found)
 
 
-def _trace_part(fault: Injected, kind: Kind, events: Sequence[Event], undone: Event | None) -> Traced:
+def _trace_part(record: Record, fault: Injected, kind: Kind, events: Sequence[Event], undone: Event | None) -> Traced:
     signs, ready = PARTS.get(fault.kind, (frozenset(), frozenset()))
     behind = after(events, fault.at)
     sign = next((event for event in behind if event["event"] in signs and _fits(event, fault)), None)
@@ -130,10 +130,11 @@ def _trace_part(fault: Injected, kind: Kind, events: Sequence[Event], undone: Ev
         well = next((event for event in rest if event["event"] in ready and _same_part(event, sign)), None)
     if well is not None:
         outcome = Outcome.RECOVERED
-    elif sign is not None and ready:
-        outcome = Outcome.STARTING
+    elif not ready or (sign is None and not fault.kind.startswith("kill-")):
+        outcome = Outcome.PASSED
     else:
-        outcome = Outcome.LOST if ready and kind.ends == "ending" else Outcome.PASSED
+        seen_at = fault.at if sign is None else stamp(sign)
+        outcome = Outcome.LOST if seen_at + PART_PATIENCE < record.ended else Outcome.STARTING
     return Traced(fault, kind, sign=sign, ready=well, undone=undone, outcome=outcome)
 
 
@@ -269,6 +270,9 @@ class _Pursuit:
 
 PATIENCE = 5.0
 """Seconds from when a next life is due until silence means that it is lost; no start we know waits that long."""
+
+PART_PATIENCE = 15.0
+"""The same for a part: a template has modules to import, and a service a supervisor to start again."""
 
 STOPPING_WITHIN = 20_000
 """Events that stand at most between a service's beginning to stop and its end: a few of each worker."""

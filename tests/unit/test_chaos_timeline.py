@@ -249,3 +249,15 @@ def test_a_record_with_a_wrong_field_is_refused_with_its_place() -> None:
     tree["faults"] = [{"chaos_id": "a", "kind": "kill", "at": "soon"}]
     with pytest.raises(NoRecord, match=r"faults\[0\]\.at"):
         read(tree)
+
+
+def test_a_part_that_was_killed_and_never_came_back_is_lost() -> None:
+    """Nobody told of its end, or of the next one; a record that ends soon after cannot say."""
+    story = Story("w-0")
+    story.hit(5, "kill-pump", None)
+    assert traced(story).outcome is Outcome.LOST
+    assert traced(story, ended=115.0).outcome is Outcome.STARTING
+    story.say(5.1, "pump.ended", pid=12)
+    assert traced(story).outcome is Outcome.LOST
+    story.say(5.2, "pump.ready", pid=13)
+    assert traced(story).outcome is Outcome.RECOVERED
