@@ -105,11 +105,16 @@ def remove(group: Group) -> bool:
     return True
 
 
+def is_ours(group: Group) -> bool:
+    """Whether it is one that `make` has made."""
+    return os.path.basename(group.folder).startswith(PREFIX)
+
+
 def release(pid: int) -> None:
     """If a process is in a group of ours, thaw that: it may have to die."""
     for version in _SWITCH:
         group = group_of(pid, version)
-        if group is not None and os.path.basename(group.folder).startswith(PREFIX):
+        if group is not None and is_ours(group):
             with contextlib.suppress(OSError):
                 thaw(group)
 

@@ -125,6 +125,41 @@ def test_the_hook_of_a_worker_obeys_while_its_disk_is_full(tmp_path: Path) -> No
         assert service.pid("target") == pid
 
 
+def test_a_full_disk_kills_who_does_not_expect_it(tmp_path: Path) -> None:
+    """A program that is not Python, and has not heard of SIGXFSZ."""
+    workers = f"""
+        [workers.target]
+        command = ["sh", "-c", "while sleep 0.02; do echo x; done > {tmp_path}/file"]
+        chaos = true
+    """
+    with rig(tmp_path, workers) as service:
+        until(lambda: (tmp_path / "file").stat().st_size, "it writes")
+        fault = service.inject("disk-full", "target", seconds=SECONDS)
+        ended = service.wait_for("worker.ended", worker="target")
+        assert (ended["signal"], ended["chaos_id"]) == ("SIGXFSZ", fault["chaos_id"])
+        assert service.undone(fault)["reason"] == "ended"
+        service.wait_for("worker.ready", worker="target", count=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("fd-exhaust", "already"),
+        ("disk-full", "already"),
+        ("spawn-fail", "already"),
+        pytest.param("freeze-cgroup", "frozen already", marks=FREEZABLE[0].marks),
+    ],
+)
+def test_once_is_enough(tmp_path: Path, kind: str, said: str) -> None:
+    """The second would take what the first has done for what was before, and leave it so."""
+    with rig(tmp_path, more="max_failures = 1000") as service:
+        service.inject(kind, "target", seconds=SECONDS)
+        with pytest.raises(Denied, match=said):
+            service.inject(kind, "target", seconds=SECONDS)
+        service.halt()
+        service.until(lambda: service.worker("target")["phase"] == "ready", "it is well again")
+
+
 @pytest.mark.parametrize("version", FREEZABLE)
 def test_a_frozen_cgroup_and_back(tmp_path: Path, version: int) -> None:
     """Nobody is told, nothing runs in it; thawed in time the worker goes on where it was, in the cgroup it was in."""

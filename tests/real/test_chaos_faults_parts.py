@@ -97,6 +97,7 @@ def test_the_supervisor_is_frozen_for_a_moment(tmp_path: Path) -> None:
         fault = service.inject("freeze-supervisor", seconds=1.0)
         until(lambda: state(old) == "T", "it is stopped")
         assert service.undone(fault)["reason"] == "over"
+        service.wait_for("supervisor.lagged")
         assert service.supervisor == old
         until(lambda: not service.children("nl-pause"), "who stopped it is gone")
         zombies = [pid for pid in kernel.children(service.anchor) if state(pid) == "Z"]
@@ -211,6 +212,28 @@ def test_a_pump_that_dies_ends_what_was_done_to_it(tmp_path: Path) -> None:
         assert service.undone(fault)["reason"] == "ended"
         service.wait_for("worker.output", worker="target", since=since)
         no_gap(service)
+
+
+@pytest.mark.parametrize("kind", ["log-stall", "log-full"])
+def test_the_end_of_the_service_is_written_all_the_same(tmp_path: Path, kind: str) -> None:
+    """It undoes what was done to its log first, and no line is missing: the ring had room for them."""
+    with rig(tmp_path, '[workers.target]\ntarget = "acts:talker"\n') as service:
+        fault = service.inject(kind, seconds=SECONDS)
+        assert service.stop() == 0
+        assert service.undone(fault)["reason"] == "stopping"
+        assert service.events[-1]["event"] == "supervisor.stopped"
+        no_gap(service)
+
+
+def test_the_pump_is_hindered_in_one_way_at_a_time(tmp_path: Path) -> None:
+    """To undo one would end the other."""
+    with rig(tmp_path) as service:
+        service.inject("log-stall", seconds=SECONDS)
+        with pytest.raises(Denied, match="on the pump already"):
+            service.inject("log-full")
+        service.halt()
+        service.inject("log-full")
+        service.halt()
 
 
 def test_the_disk_of_the_log_is_full(tmp_path: Path) -> None:

@@ -93,6 +93,11 @@ def test_the_clock_is_stepped_and_put_back(seen: dict[str, str], step: str) -> N
     assert float(seen[f"{step}_undone_off_by"]) < 1
 
 
+def test_the_clock_is_stepped_once_at_a_time(seen: dict[str, str]) -> None:
+    """Of two steps it could not be told, at the end of one, which is whose."""
+    assert "stepped already" in seen["twice"]
+
+
 def test_a_clock_that_was_put_right_meanwhile_is_left_alone(seen: dict[str, str]) -> None:
     """To undo it once more would be a fault of ours."""
     assert float(seen["put_right_off_by"]) < 1

@@ -45,6 +45,8 @@ def look(scene: Scene) -> dict[str, Any]:
     """What the clock is ahead of the time since the boot, and by how much it is to be stepped; both in ns."""
     if not scene.parameters["machine"]:
         raise Impossible("it is the clock of the whole machine: say machine=true if that is meant")
+    if any(one.kind == FAULT.kind for one in scene.service.chaos.ongoing.faults.values()):
+        raise Impossible("it is stepped already: two steps could not be told apart, to be taken back")
     by = int(scene.parameters["by"] * A_SECOND)
     if time.clock_gettime_ns(time.CLOCK_REALTIME) + by < A_SECOND:
         raise Impossible(f"there is no time {-by / A_SECOND:g} s ago")

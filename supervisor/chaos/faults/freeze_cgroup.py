@@ -43,6 +43,8 @@ def look(scene: Scene) -> dict[str, Any]:
     home, why = _home(scene.process.pid or 0, scene.parameters["version"])
     if home is None:
         raise Impossible(why or "")
+    if freezer.is_ours(home):
+        raise Impossible("it is frozen already")
     return {"version": home.version, "above": home.folder, "name": scene.chaos_id}
 
 

@@ -38,10 +38,13 @@ def undo(scene: Scene, kept: dict[str, Any]) -> str:
 
 
 def pump_of(scene: Scene) -> int:
-    """The pump that there is; raises Impossible."""
+    """The pump that there is, with nothing done to it; raises Impossible."""
     pid = scene.service.host.processes.outlet.pid
     if pid is None:
         raise Impossible("there is no pump at the moment: the next is being started")
+    for one in scene.service.chaos.ongoing.faults.values():
+        if one.part == pid:
+            raise Impossible(f"{one.kind} ({one.chaos_id}) is on the pump already")
     return pid
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from supervisor.chaos.fault import ENDING, OUTSIDE, Fault, Parameter, Scene
+from supervisor.chaos.fault import ENDING, OUTSIDE, Fault, Impossible, Parameter, Scene
 from supervisor.standby import Shelf
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ FAULT = Fault(
     idle=True,
     fleeting=True,
 )  # fmt: skip
+
+
+def look(scene: Scene) -> dict[str, object]:
+    """There is one right spec, and no second way to break it."""
+    if scene.worker is not None and is_broken(scene.worker):
+        raise Impossible("it is kept from starting already")
+    return {}
 
 
 def inject(scene: Scene, _kept: dict[str, object]) -> None:
