@@ -119,6 +119,11 @@ class Reader:
                 here.wrong(f"depends on ${{{unknown}}}, which a probe tells at the run: it cannot be checked before")
                 continue
             tolerance.check(self.variables.fill(value), here, self._judge)
+            if isinstance(value, list) and len(value) == 2 and _has_status(activity):
+                here.warn(
+                    "two values are bounds (the specification); of a status the Chaos Toolkit takes them for a choice",
+                    'write {"type": "range", "range": [low, high], "target": "status"}, which is the same in both',
+                )
 
     def _refer(self, tree: dict[str, Any], spot: Spot, kinds: tuple[str, ...]) -> Activity | None:
         for key in tree.keys() - {"ref"}:
@@ -156,6 +161,11 @@ class Reader:
         for key in [one for one in ("before", "after") if one in pauses]:
             if self.variables.settled(pauses[key], spot.at(key)):
                 spot.at(key).seconds(self.variables.fill(pauses[key]))
+
+
+def _has_status(activity: dict[str, Any]) -> bool:
+    provider = activity.get("provider")
+    return isinstance(provider, dict) and provider.get("type") in ("process", "http")
 
 
 def check_controls(tree: Any, spot: Spot, names: set[str]) -> None:

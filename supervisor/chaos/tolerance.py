@@ -135,6 +135,8 @@ def _check_jsonpath(tolerance: dict[str, Any], spot: Spot) -> None:
         else:
             if path is not None and not path.strip().startswith("$"):
                 here.warn("the Chaos Toolkit wants it to begin with $")
+            if path is not None and "['" in path:
+                here.warn("the Chaos Toolkit wants double quotes in it")
     count = tolerance.get("count", 0)
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
         spot.at("count").wrong(f"must be a whole number, not {named(count)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from supervisor.chaos import course, experiment
+from supervisor.chaos import course, experiment, jsonpath
 from supervisor.chaos import journal as journals
 from supervisor.chaos.providers import Providers
 from supervisor.chaos.reading import BadExperiment
@@ -19,6 +19,8 @@ from tests.real.chaos_service import at_hand, service
 from tests.real.control_world import ROOT
 from tests.unit.chaos_files import Tree, trying
 from tests.unit.journal_rules import broken, shape
+from tests.unit.test_chaos_jsonpath import PATHS, TREE
+from tests.unit.test_chaos_tolerance import NOT_TOLERATED, RANGE, REGEX, TOLERATED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +143,36 @@ def test_the_toolkit_checks_our_experiments_as_we_do(tmp_path: Path) -> None:
         ensure_experiment_is_valid(bad)
     with pytest.raises(BadExperiment, match='inject has no such argument; did you mean "worker"'):
         experiment.load(str(tmp_path / "x.json"), Providers().check)
+
+
+DIFFERENT: list[tuple[Any, Any]] = [
+    ([200, 299], {"status": 204}),  # bounds, says the specification; there a choice (a warning tells)
+    (RANGE, b"6"), (REGEX, b"200"),  # an error there
+    (True, 1), (False, 0), (1, True), ([1, 0, 2], True), ([True, "x", "y"], 1),  # "strict", says the specification
+]  # fmt: skip
+
+
+def test_tolerances_are_judged_alike_but_for_what_is_listed() -> None:
+    """An answer of the wrong type is an error there that ends the run, and not tolerated here."""
+    from chaoslib.hypothesis import within_tolerance  # noqa: PLC0415
+
+    def tolerated(wanted: Any, answer: Any) -> bool:
+        try:
+            return bool(within_tolerance(wanted, answer))
+        except (TypeError, ArithmeticError):
+            return False
+
+    differ = [pair for pair in TOLERATED if not tolerated(*pair)] + [pair for pair in NOT_TOLERATED if tolerated(*pair)]
+    assert sorted(map(repr, differ)) == sorted(map(repr, DIFFERENT))
+
+
+@pytest.mark.parametrize("path", sorted({*PATHS} - {"foo[*].baz", " $.list "}))
+def test_json_paths_lead_to_the_same(path: str) -> None:
+    """With their library, wherever it understands them."""
+    from jsonpath2.path import Path as Theirs  # noqa: PLC0415
+
+    found = [match.current_value for match in Theirs.parse_str(path.replace("'a b'", '"a b"')).match(TREE)]
+    assert found == jsonpath.find(jsonpath.parse(path), TREE)
 
 
 def test_what_there_is_can_be_discovered() -> None:

@@ -185,6 +185,10 @@ def test_a_mistake_is_said_at_its_place(tree: Any, said: list[str]) -> None:
         (trying(probes=[STEADY], version="7"), ["version"]),
         (trying(acting(), acting(), {"ref": "rest"}, probes=[STEADY]), ["method[2].ref"]),
         (trying(probes=[STEADY], dry="actions"), ["dry"]),
+        (
+            trying(probes=[{**STEADY, "tolerance": [200, 299], "provider": {"type": "http", "url": "http://x/"}}]),
+            ["steady-state-hypothesis.probes[0].tolerance"],
+        ),
         (trying(probing("all_ready", True), probes=[STEADY]), ["method[0].tolerance"]),
         (trying({**acting(), "timeout": 3}, probes=[STEADY]), ["method[0].timeout"]),
         (trying({**acting(), "secret": "s"}, probes=[STEADY]), ["method[0].secret"]),

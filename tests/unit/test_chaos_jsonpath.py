@@ -17,33 +17,31 @@ TREE: Any = {
     "empty": [],
     "list": [10, 11, 12, 13],
 }
+PATHS: dict[str, list[Any]] = {
+    "$": [TREE],
+    "$.foo[0].baz": [4],
+    "foo[*].baz": [4, 5],
+    "$.foo[*].baz": [4, 5],
+    "$..baz": [4, 5, 6],
+    "$.foo[-1].other.*": [6],
+    "$['a b'][\"it's\"]": [7],
+    "$.list[1:3]": [11, 12],
+    "$.list[:-1]": [10, 11, 12],
+    "$.list[::2]": [10, 12],
+    "$.list[ 0 ]": [10],
+    "$.list[9]": [],
+    "$.list[-9]": [],
+    "$.list.name": [],
+    "$.foo.baz": [],
+    "$.empty[*]": [],
+    "$.foo[0].*": [4, 1],
+    "$.foo[0]..*": [4, 1],
+    "$..[0].baz": [4],
+    " $.list ": [[10, 11, 12, 13]],
+}
 
 
-@pytest.mark.parametrize(
-    ("path", "found"),
-    [
-        ("$", [TREE]),
-        ("$.foo[0].baz", [4]),
-        ("foo[*].baz", [4, 5]),
-        ("$.foo[*].baz", [4, 5]),
-        ("$..baz", [4, 5, 6]),
-        ("$.foo[-1].other.*", [6]),
-        ("$['a b'][\"it's\"]", [7]),
-        ("$.list[1:3]", [11, 12]),
-        ("$.list[:-1]", [10, 11, 12]),
-        ("$.list[::2]", [10, 12]),
-        ("$.list[ 0 ]", [10]),
-        ("$.list[9]", []),
-        ("$.list[-9]", []),
-        ("$.list.name", []),
-        ("$.foo.baz", []),
-        ("$.empty[*]", []),
-        ("$.foo[0].*", [4, 1]),
-        ("$.foo[0]..*", [4, 1]),
-        ("$..[0].baz", [4]),
-        (" $.list ", [[10, 11, 12, 13]]),
-    ],
-)
+@pytest.mark.parametrize(("path", "found"), PATHS.items())
 def test_a_path_leads_to_what_it_says(path: str, found: list[Any]) -> None:
     """In the order of the document; what is not there is not found, and that is no error."""
     assert jsonpath.find(jsonpath.parse(path), TREE) == found

@@ -140,6 +140,8 @@ def test_two_words_are_bounds_and_that_is_said() -> None:
 def test_a_path_without_its_dollar_is_understood_and_warned_of() -> None:
     """The specification's own examples have none, and the Chaos Toolkit wants one."""
     assert len(warnings({"type": "jsonpath", "path": "foo[*].baz"})) == 1
+    assert len(warnings({"type": "jsonpath", "path": "$['foo']"})) == 1
+    assert warnings({"type": "jsonpath", "path": '$["foo"]'}) == []
 
 
 def test_a_probe_is_asked_with_the_answer() -> None:
