@@ -55,7 +55,7 @@ def blast(timeline: Timeline, expected: Iterable[str] = ()) -> tuple[Hurt, ...]:
         if any(fnmatchcase(name, glob) for glob in globs):
             continue
         excused = spans.get(name, [])
-        every = [*_told(timeline.record, lane), *_unannounced(timeline, lane), *_stood_still(timeline.record, lane)]
+        every = [*_told(timeline.record, lane), *_unannounced(timeline, lane), *_stood_still(lane)]
         found += [hurt for hurt in every if not any(begin <= hurt.at <= end for begin, end in excused)]
     return tuple(sorted(found, key=lambda hurt: (hurt.at, hurt.worker)))
 
@@ -144,23 +144,17 @@ def _unannounced(timeline: Timeline, lane: Lane) -> Iterator[Hurt]:
         return  # it may have been said
     spawned = {life.spawn_id for life in lane.lives if life.spawned_at is not None}
     before: str | None = None
-    for sample in timeline.record.samples:
-        row = next((row for row in sample.workers if row.worker == lane.worker), None)
-        if row is None or row.spawn_id is None:
+    for at, row in lane.rows:
+        if row.spawn_id is None:
             continue
         if before is not None and row.spawn_id != before and row.spawn_id not in spawned:
-            yield Hurt(lane.worker, sample.at, f"became {row.spawn_id} (it was {before}), and no event says so")
+            yield Hurt(lane.worker, at, f"became {row.spawn_id} (it was {before}), and no event says so")
         before = row.spawn_id
 
 
-def _stood_still(record: Record, lane: Lane) -> Iterator[Hurt]:
+def _stood_still(lane: Lane) -> Iterator[Hurt]:
     """A ready worker whose progress used to change."""
-    seen = [
-        (sample.at, row.progress, row.spawn_id)
-        for sample in record.samples
-        for row in sample.workers
-        if row.worker == lane.worker and row.phase == "ready" and row.progress is not None
-    ]
+    seen = [(at, row.progress) for at, row in lane.rows if row.phase == "ready" and row.progress is not None]
     changes = [seen[0][0], *(now[0] for last, now in pairwise(seen) if now[1] != last[1])] if seen else []
     if len(changes) <= CHANGES:
         return

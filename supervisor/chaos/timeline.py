@@ -14,9 +14,10 @@ from supervisor.chaos.trace import Traced, stamp, trace_all
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from supervisor.chaos.record import Kind, Record
+    from supervisor.chaos.record import Kind, Record, Row
 
 Event = dict[str, Any]
+Seen = tuple[float, "Row"]  # when a sample was taken, and a worker in it
 DOWN_BY_WISH = "asked"  # a gap that somebody wished for: neither ready time nor missed time
 
 
@@ -53,12 +54,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One worker: its lives and its gaps in order. known: whether anything tells if it was ready when all began."""
+    """One worker: its lives and its gaps in order, and what samples saw of it.
+
+    known: whether anything tells if it was ready when all began.
+    """
 
     worker: str
     lives: tuple[Life, ...]
     gaps: tuple[Gap, ...]
     events: tuple[Event, ...]
+    rows: tuple[Seen, ...]
     known: bool
 
 
@@ -107,8 +112,14 @@ def lay_out(record: Record) -> Timeline:
     for event in events:
         if "worker" in event and str(event["event"]).startswith("worker."):
             of_worker.setdefault(event["worker"], []).append(event)
+    rows: dict[str, list[Seen]] = {}
+    for sample in record.samples:
+        for row in sample.workers:
+            rows.setdefault(row.worker, []).append((sample.at, row))
     names = {member.worker for member in record.workers} | set(of_worker)
-    lanes = {name: _lane(record, name, tuple(of_worker.get(name, ()))) for name in sorted(names)}
+    lanes = {
+        name: _lane(record, name, tuple(of_worker.get(name, ())), tuple(rows.get(name, ()))) for name in sorted(names)
+    }
     return Timeline(
         record=record,
         events=events,
@@ -133,11 +144,11 @@ def _aways(events: Iterable[Event]) -> Iterable[Away]:
             yield Away(stamp(event) - away, stamp(event), str(event.get("reason", "")))
 
 
-def _lane(record: Record, name: str, events: tuple[Event, ...]) -> Lane:
+def _lane(record: Record, name: str, events: tuple[Event, ...], rows: tuple[Seen, ...]) -> Lane:
     lives = _lives(name, events)
-    phase = _phase_at_start(record, name, events)
-    gaps = tuple(_gaps(record, name, events, phase))
-    return Lane(name, lives, gaps, events, known=phase is not None)
+    phase = _phase_at_start(record, events, rows)
+    gaps = tuple(_gaps(record, events, rows, phase))
+    return Lane(name, lives, gaps, events, rows, known=phase is not None)
 
 
 def _lives(name: str, events: Iterable[Event]) -> tuple[Life, ...]:
@@ -175,15 +186,14 @@ _IMPLIES_BEFORE = {
 }
 
 
-def _phase_at_start(record: Record, name: str, events: tuple[Event, ...]) -> str | None:
+def _phase_at_start(record: Record, events: tuple[Event, ...], rows: tuple[Seen, ...]) -> str | None:
     """What it was when the record began: what came last before that, what the first sample says, or what the events imply."""
     before = [_AFTER[e["event"]] for e in events if stamp(e) <= record.began and e["event"] in _AFTER]
     if before:
         return before[-1]
-    for sample in record.samples[:1]:
-        for row in sample.workers:
-            if row.worker == name and not any(stamp(event) <= sample.at for event in events):
-                return _PHASES.get(row.phase, "starting")
+    for at, row in rows[:1]:
+        if not any(stamp(event) <= at for event in events):
+            return _PHASES.get(row.phase, "starting")
     return _IMPLIES_BEFORE.get(events[0]["event"], "ready") if events else None
 
 
@@ -196,7 +206,7 @@ _PHASES = {
 }
 
 
-def _gaps(record: Record, name: str, events: tuple[Event, ...], phase: str | None) -> Iterable[Gap]:
+def _gaps(record: Record, events: tuple[Event, ...], rows: tuple[Seen, ...], phase: str | None) -> Iterable[Gap]:
     """Stretches between two times of being ready, within the record; one reason each, the heaviest."""
     now, since, reasons = phase or "ready", record.began, [phase or "ready"]
     for event in events:
@@ -205,16 +215,16 @@ def _gaps(record: Record, name: str, events: tuple[Event, ...], phase: str | Non
             continue
         at = min(stamp(event), record.ended)
         if then == "ready" and now != "ready":
-            yield Gap(since, at, _why(record, name, reasons, since, at))
+            yield Gap(since, at, _why(record, rows, reasons, since, at))
         if then != "ready" and now == "ready":
             since, reasons = at, []
         now = then
         reasons.append("asked" if then == "ended" and was_asked(event) else then)
     if now != "ready":
-        yield Gap(since, record.ended, _why(record, name, reasons, since, record.ended))
+        yield Gap(since, record.ended, _why(record, rows, reasons, since, record.ended))
 
 
-def _why(record: Record, name: str, reasons: list[str], begin: float, end: float) -> str:
+def _why(record: Record, rows: tuple[Seen, ...], reasons: list[str], begin: float, end: float) -> str:
     if "quarantined" in reasons:
         return "quarantined"
     if "done" in reasons:
@@ -223,9 +233,6 @@ def _why(record: Record, name: str, reasons: list[str], begin: float, end: float
         return DOWN_BY_WISH
     if DOWN_BY_WISH in reasons:  # a stop, or only a restart?
         at_rest = reasons[-1] == DOWN_BY_WISH and end >= record.ended
-        seen_down = any(
-            row.phase == "down" for sample in record.samples if begin <= sample.at <= end for row in sample.workers
-            if row.worker == name
-        )  # fmt: skip
+        seen_down = any(row.phase == "down" for at, row in rows if begin <= at <= end)
         return DOWN_BY_WISH if at_rest or seen_down else "stopping"
     return next((reason for reason in ("ended", "stopping", "starting") if reason in reasons), "starting")
