@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from supervisor.chaos import course, experiment, jsonpath
+from supervisor.chaos import course, experiment, findings, jsonpath, record
 from supervisor.chaos import journal as journals
 from supervisor.chaos.providers import Providers
 from supervisor.chaos.reading import BadExperiment
 from supervisor.chaos.runner import Runner, Wishes
+from supervisor.chaos.verdict import Word
 from tests.real.chaos_service import at_hand, service
 from tests.real.control_world import ROOT
 from tests.unit.chaos_files import Tree, trying
@@ -193,8 +194,16 @@ def test_what_there_is_can_be_discovered() -> None:
     assert isinstance(found["system"]["services"], list)
 
 
-def test_our_journal_is_read_by_whoever_reads_theirs(tmp_path: Path) -> None:
-    """And theirs by our report's reader."""
+MEASURED = {"controls": [{"name": "measure", "provider": {"type": "python", "module": "supervisor.chaos.controls"}}]}
+
+
+@pytest.mark.parametrize(("tree", "word"), [(HELD, Word.HELD), (DEVIATED, Word.DEVIATED)])
+def test_with_our_control_their_journal_has_our_record_and_our_report(tmp_path: Path, tree: Tree, word: Word) -> None:
+    """The fault, how long it took, and the verdict: as if our own runner had written it."""
     with at_hand(service(tmp_path)) as hand:
-        under_the_toolkit(hand, HELD, tmp_path)
-    assert verdict(journals.loaded(str(tmp_path / "theirs.json"))) == ("completed", False)
+        under_the_toolkit(hand, {**tree, **MEASURED}, tmp_path)
+    journal = journals.loaded(str(tmp_path / "theirs.json"))
+    assert broken(journal) == []
+    found = findings.of_journal(journal)
+    assert found.verdict.word is word
+    assert [fault.kind for fault in record.within(journal).faults] == ["kill"]

@@ -205,6 +205,12 @@ def test_what_the_format_has_and_is_not_done_here_is_a_warning(tree: Any, places
     assert [one.partition(":")[0] for one in warned(tree)] == places
 
 
+def test_our_own_control_is_taken_for_said() -> None:
+    """What it does under the Chaos Toolkit is always done here."""
+    control = {"name": "measure", "provider": {"type": "python", "module": "supervisor.chaos.controls"}}
+    assert warned(trying(probes=[STEADY], controls=[control])) == []
+
+
 def test_a_version_that_is_missing_is_warned_of() -> None:
     """The specification demands one, and the Chaos Toolkit does not."""
     tree = trying(probes=[STEADY])
