@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import struct
@@ -26,7 +27,7 @@ from workers.hints import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
+    from types import FrameType, ModuleType
 
     from supervisor.pool.arena import Place, Shelf, Store
     from supervisor.pool.mainmodule import MainModule
@@ -80,6 +81,10 @@ class Worker:
 
         return Store()
 
+    @cached_property
+    def _share(self) -> ModuleType:
+        return importlib.import_module("supervisor.pool.share")
+
     def run(self) -> None:
         """Serve the parent until it says quit or is gone."""
         signal.signal(SOFT_SIGNAL, self._on_soft_limit)
@@ -112,20 +117,14 @@ class Worker:
                 pass  # one more than we waited for
             case (frames.WARM, numbers):
                 self._warm_up(numbers)
-            case (frames.SHARED | frames.UNSHARED, _):
-                self._take_shared(*message)
+            case (frames.SHARED, key):
+                self._share.receive(key, self._inbox.fds.popleft())
+            case (frames.UNSHARED, key):
+                self._share.forget(key)
             case (frames.WELCOME, main, initializer, buffers):
                 self._main = main
                 belong_to(main)
                 self._begin(initializer, buffers)
-
-    def _take_shared(self, what: int, key: int) -> None:
-        from supervisor.pool.share import forget, receive  # noqa: PLC0415 as above
-
-        if what == frames.SHARED:
-            receive(key, self._inbox.fds.popleft())
-        else:
-            forget(key)
 
     def _warm_up(self, functions: list[int]) -> None:
         """Nobody waits: load what may be wanted, and go through the motions, so that every page they write to is our own."""
@@ -266,9 +265,8 @@ class Worker:
             self._tell(sequence, page.ERROR, pack_error(error))
             return
         self._introduce(place.segment)
-        self._tell(
-            sequence, page.PLACED, frames.encode_place(place, data if inline else None, is_error=kind == page.ERROR)
-        )
+        told = frames.encode_place(place, data if inline else None, is_error=kind == page.ERROR)
+        self._tell(sequence, page.PLACED, told)
 
     def _introduce(self, segment: int) -> None:
         if segment not in self._told:
