@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,10 +31,10 @@ FREEZABLE = [
 SECONDS = 30.0  # longer than any test: what is undone here is undone by what it is about
 
 
-def groups_of_ours() -> list[Path]:
-    """Cgroups that a fault has made."""
+def cgroups(fault: dict[str, Any]) -> list[Path]:
+    """Those that this fault has made."""
     tops = [group for version in (1, 2) if (group := freezer.group_of("self", version)) is not None]
-    return [found for group in tops for found in Path(group.folder).glob(f"{freezer.PREFIX}*")]
+    return [found for group in tops for found in Path(group.folder).glob(f"{freezer.PREFIX}{fault['chaos_id']}")]
 
 
 def opener(path: Path) -> str:
@@ -169,7 +169,7 @@ def test_a_frozen_cgroup_and_back(tmp_path: Path, version: int) -> None:
         (child,) = until(lambda: kernel.children(pid), "it has a child")
         before = [freezer.group_of(each, version) for each in (pid, child)]
         fault = service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
-        (group,) = groups_of_ours()
+        (group,) = cgroups(fault)
         assert set((group / "cgroup.procs").read_text().split()) == {str(pid), str(child)}
         ran = kernel.cpu_spans_s(pid)
         assert service.worker("neighbour")["phase"] == "ready"
@@ -178,7 +178,7 @@ def test_a_frozen_cgroup_and_back(tmp_path: Path, version: int) -> None:
         assert "thawed" in service.undone(fault)["how"]
         assert [freezer.group_of(each, version) for each in (pid, child)] == before
         until(lambda: kernel.cpu_spans_s(pid) != ran, "it runs again")
-        assert not groups_of_ours()
+        assert not cgroups(fault)
         assert not service.seen("worker.frozen")
         assert service.pid("target") == pid
 
@@ -195,26 +195,27 @@ def test_a_frozen_worker_is_found_hung_and_dies(tmp_path: Path, version: int) ->
         assert service.undone(fault)["reason"] == "ended"
         service.wait_for("worker.ready", worker="target", count=2)
         assert not is_alive(pid)
-        until(lambda: not groups_of_ours(), "its cgroup is gone")
+        until(lambda: not cgroups(fault), "its cgroup is gone")
 
 
 @pytest.mark.parametrize("version", FREEZABLE)
 def test_a_frozen_worker_stops_when_it_is_asked_to(tmp_path: Path, version: int) -> None:
     """It is thawed to hear of it, and need not be killed."""
     with rig(tmp_path, more='grace = "8s"') as service:
-        service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
+        fault = service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
         service.ask("stop", workers=["target"])
+        service.wait_for("worker.ended", worker="target")
         assert not service.seen("worker.killed")
-        assert not groups_of_ours()
+        assert not cgroups(fault)
 
 
 @pytest.mark.parametrize("version", FREEZABLE)
 def test_the_end_of_the_service_thaws(tmp_path: Path, version: int) -> None:
     """Nothing frozen is left of it."""
     with rig(tmp_path) as service:
-        service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
+        fault = service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
         assert service.stop() == 0
-        assert not groups_of_ours()
+        assert not cgroups(fault)
 
 
 @pytest.mark.parametrize("version", FREEZABLE)
@@ -222,12 +223,12 @@ def test_the_anchors_death_leaves_nothing_frozen_alive(tmp_path: Path, version: 
     """Whoever is left to kill what the anchor leaves behind thaws what would not die."""
     with rig(tmp_path) as service:
         pid = service.pid("target")
-        service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
+        fault = service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
         service.kill(service.anchor)
         try:
             until(lambda: not is_alive(pid), "the frozen worker is dead")
         finally:
-            for group in groups_of_ours():  # whoever would have removed it is dead
+            for group in cgroups(fault):  # whoever would have removed it is dead
                 until(lambda group=group: freezer.remove(freezer.Group(version, str(group))), f"{group} is gone")  # type: ignore[misc]
         until(lambda: not service.living(), "nothing of it is left")
 
@@ -236,10 +237,11 @@ def test_the_anchors_death_leaves_nothing_frozen_alive(tmp_path: Path, version: 
 def test_no_life_can_be_started(tmp_path: Path, how: str) -> None:
     """Each try says what is wrong; undone, the next one works."""
     with rig(tmp_path, more="max_failures = 1000") as service:
+        since = service.mark
         fault = service.inject("spawn-fail", "target", seconds=SECONDS, how=how)
         assert service.wait_for("worker.ended", worker="target")["chaos_id"] == fault["chaos_id"]
         service.wait_for("worker.ended", worker="target", result="resources", count=2)
-        assert not service.seen("worker.ready", worker="target", since=service.mark - 1)
+        assert not service.seen("worker.ready", worker="target", since=since)
         since = service.mark
         service.halt()
         service.wait_for("worker.ready", worker="target", since=since)
@@ -292,11 +294,11 @@ def test_standbys_are_a_part_of_the_service(tmp_path: Path) -> None:
         service.wait_for("chaos.refused")
 
 
-LASTING: dict[str, Callable[[int], bool]] = {
-    "freeze": lambda pid: state(pid) == "T",
-    "freeze-cgroup": lambda _pid: bool(groups_of_ours()),
-    "fd-exhaust": lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] < 100,
-    "disk-full": lambda pid: resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == 0,
+LASTING: dict[str, Callable[[int, dict[str, Any]], bool]] = {
+    "freeze": lambda pid, _: state(pid) == "T",
+    "freeze-cgroup": lambda _, fault: bool(cgroups(fault)),
+    "fd-exhaust": lambda pid, _: resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] < 100,
+    "disk-full": lambda pid, _: resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == 0,
 }
 
 
@@ -306,11 +308,11 @@ def test_the_next_supervisor_undoes_what_the_last_one_did(tmp_path: Path, kind: 
     with rig(tmp_path, '[workers.target]\ntarget = "acts:steady"\nchaos = true\n') as service:
         pid = service.pid("target")
         fault = service.inject(kind, "target", seconds=1.5)
-        assert LASTING[kind](pid)
+        assert LASTING[kind](pid, fault)
         service.kill_supervisor()
-        assert LASTING[kind](pid)
+        assert LASTING[kind](pid, fault)
         assert service.undone(fault)["reason"] == "over"
-        until(lambda: not LASTING[kind](pid), "it is undone")
+        until(lambda: not LASTING[kind](pid, fault), "it is undone")
         assert service.pid("target") == pid
 
 
@@ -330,11 +332,11 @@ def test_frozen_and_found_hung_while_nobody_supervises(tmp_path: Path, version: 
     """The next supervisor finds it silent, thaws it and has it dead."""
     with rig(tmp_path) as service:
         pid = service.pid("target")
-        service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
+        fault = service.inject("freeze-cgroup", "target", seconds=SECONDS, version=f"v{version}")
         supervisor = service.supervisor
         os.kill(supervisor, signal.SIGSTOP)
         service.wait_for("supervisor.resumed")
         service.wait_for("worker.hung", worker="target")
         service.wait_for("worker.ready", worker="target", count=2)
         assert not is_alive(pid)
-        until(lambda: not groups_of_ours(), "its cgroup is gone")
+        until(lambda: not cgroups(fault), "its cgroup is gone")
