@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from supervisor.chaos.timeline import was_asked
@@ -153,13 +153,15 @@ def _unannounced(timeline: Timeline, lane: Lane) -> Iterator[Hurt]:
 
 
 def _stood_still(lane: Lane) -> Iterator[Hurt]:
-    """A ready worker whose progress used to change."""
+    """A ready worker whose progress used to change: how long it was seen to be the same, not how long nobody looked."""
     seen = [(at, row.progress) for at, row in lane.rows if row.phase == "ready" and row.progress is not None]
     changes = [seen[0][0], *(now[0] for last, now in pairwise(seen) if now[1] != last[1])] if seen else []
     if len(changes) <= CHANGES:
         return
     lengths = [later - earlier for earlier, later in pairwise(changes)]
     allowed = max(SILENT_LEAST_S, SILENT_TIMES * statistics.median(lengths))
-    for earlier, later in zip(changes, [*changes[1:], seen[-1][0]], strict=True):
+    for _, same in groupby(seen, key=lambda one: one[1]):
+        stretch = [at for at, _ in same]
+        earlier, later = stretch[0], stretch[-1]
         if later - earlier > allowed and not any(gap.begin < later and gap.end > earlier for gap in lane.gaps):
             yield Hurt(lane.worker, earlier + allowed, f"its progress stood still for {later - earlier:.1f} s")

@@ -138,7 +138,13 @@ def _says_lines_are_missing(event: Event) -> bool:
 
 
 def _aways(events: Iterable[Event]) -> Iterable[Away]:
+    """A frozen one is away from the freezing on, whether it is continued or killed for its silence."""
+    frozen: dict[str, float] = {}
     for event in events:
+        if event["event"] == "chaos.injected" and event.get("kind") == "freeze-supervisor":
+            frozen[event["chaos_id"]] = stamp(event)
+        elif event["event"] == "chaos.undone" and event.get("chaos_id") in frozen:
+            yield Away(frozen.pop(event["chaos_id"]), stamp(event), "frozen")
         if event["event"] == "supervisor.resumed":
             away = event.get("away_s") or 0.0
             yield Away(stamp(event) - away, stamp(event), str(event.get("reason", "")))

@@ -229,9 +229,15 @@ def progress(*values: float) -> tuple[Sample, ...]:
 def test_work_that_stands_still_is_found() -> None:
     """It went on every second, and then not for twenty; nobody said a word."""
     assert hurts(Story("w-0"), samples=progress(*range(12), *[11] * 20, *range(12, 20))) == [
-        ("w-0", 21.0, "its progress stood still for 21.0 s")
+        ("w-0", 21.0, "its progress stood still for 20.0 s")
     ]
     assert len(hurts(Story("w-0"), samples=progress(*range(12), *[11] * 20))) == 1  # and to the very end
+
+
+def test_nobody_looked_is_not_that_it_stood_still() -> None:
+    """A supervisor that was frozen answered nothing for 20 s, in which the worker went on."""
+    samples = progress(*range(12), *[11] * 20, 40, *range(41, 50))
+    assert hurts(Story("w-0"), samples=(*samples[:13], *samples[32:])) == []
 
 
 def test_work_that_comes_in_long_steps_does_not_stand_still() -> None:

@@ -226,6 +226,18 @@ def test_the_supervisor_was_away_from_its_death_until_the_next_one_resumed() -> 
     assert (away.begin, away.end, away.reason) == (108.75, 109.0, "SIGKILL")
 
 
+def test_a_frozen_supervisor_was_away_from_the_freezing_on() -> None:
+    """The next one knows only since when the last was dead."""
+    story = Story("w-0")
+    story.say(5, "chaos.injected", kind="freeze-supervisor", chaos_id="c1")
+    story.say(8, "supervisor.resumed", reason="SIGKILL", away_s=0.5)
+    story.say(8.1, "chaos.undone", kind="freeze-supervisor", chaos_id="c1")
+    assert [(away.begin, away.reason) for away in lay_out(story.record()).aways] == [
+        (107.5, "SIGKILL"),
+        (105.0, "frozen"),
+    ]
+
+
 def test_a_record_goes_through_a_journal_and_is_the_same() -> None:
     """JSON there and back."""
     story = Story("w-0")

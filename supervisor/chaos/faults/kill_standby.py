@@ -17,9 +17,17 @@ FAULT = Fault(
 )
 
 
+def look(scene: Scene) -> dict[str, object]:
+    """Refused before anything is said of it, where there is nothing to kill."""
+    assert scene.worker is not None
+    if not scene.worker.shelf.standbys():
+        raise Impossible("it has no standby at the moment")
+    return {}
+
+
 def inject(scene: Scene, _kept: dict[str, object]) -> None:
     """Those that still prepare, too."""
     assert scene.worker is not None
     standbys = scene.worker.shelf.standbys()
     if not sum(scene.service.host.processes.signal(each, signal.SIGKILL) for each in standbys):
-        raise Impossible("it has no standby at the moment")
+        raise Impossible("its standbys ended a moment ago")
