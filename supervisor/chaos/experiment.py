@@ -27,7 +27,7 @@ ROLLBACKS = ("default", "always", "never", "deviated")
 CONTRIBUTIONS = ("high", "medium", "low", "none")
 VERSIONS = ("0.1.0", "1.0.0")  # of the specification: what it demands, and what its own examples have
 
-_KEYS = (
+KEYS = (
     "version", "title", "description", "tags", "configuration", "secrets", "contributions", "controls", "extensions",
     "runtime", "steady-state-hypothesis", "method", "rollbacks",
 )  # fmt: skip
@@ -73,7 +73,7 @@ def load(path: str, check: Check, given: Mapping[str, Any] | None = None,
 def read(tree: Any, spot: Spot, check: Check, given: Mapping[str, Any], environment: Mapping[str, str]) -> Experiment:
     """Make an experiment of a tree; BadExperiment with all that is wrong."""
     tree = spot.table(tree)
-    spot.keys(tree, _KEYS, _IDLE)
+    spot.keys(tree, KEYS, _IDLE)
     variables = read_variables(tree, spot, given=given, environment=environment)
     _check_words(tree, spot, variables)
     _check_extensions(tree.get("extensions", []), spot.at("extensions"))

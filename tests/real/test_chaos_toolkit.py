@@ -131,6 +131,21 @@ def test_the_hypothesis_is_looked_at_meanwhile_in_both(tmp_path: Path) -> None:
     assert keys(theirs) ^ keys(ours) == THEIRS_ALONE
 
 
+@pytest.mark.parametrize(
+    ("strategy", "ours_is"), [("default", ("failed", False)), ("during-method-only", ("completed", True))]
+)
+def test_a_steady_state_that_never_was_passes_there_and_not_here(
+    tmp_path: Path, strategy: str, ours_is: tuple[str, bool]
+) -> None:
+    """Not met before the method, or not met during it: their exit code is 0 (docs/experiments.md says so)."""
+    tree = trying(acts("rest", seconds=0.1), probes=[asks("phase", "nowhere", worker="w-0")])
+    with at_hand(service(tmp_path)) as hand:
+        ours = under_ours(tree, tmp_path, hypothesis=strategy)
+        returned, theirs = under_the_toolkit(hand, tree, tmp_path, "--hypothesis-strategy", strategy)
+    assert verdict(ours) == ours_is
+    assert (returned, verdict(theirs)) == (0, ("completed", False))
+
+
 def test_the_toolkit_checks_our_experiments_as_we_do(tmp_path: Path) -> None:
     """What ours reads theirs accepts; what ours refuses for an argument theirs refuses, too."""
     from chaoslib.exceptions import ChaosException  # noqa: PLC0415 - there where this test runs
