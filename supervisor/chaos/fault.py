@@ -113,7 +113,8 @@ def _read(parameter: Parameter, value: Any) -> Any:
     try:
         found = _number(units, kind, value)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        said = "; ".join(str(each) for each in error.args if each)  # the second of them is what may have been meant
+        raise ValueError(f"{name}: {said}") from None
     if not parameter.low <= found <= parameter.high:
         raise ValueError(f"{name}: must lie between {parameter.low:g} and {parameter.high:g}, {value} does not")
     return found
@@ -129,6 +130,10 @@ def _number(units: Any, kind: str, value: Any) -> float:
         found: float = (units.seconds if kind == "seconds" else units.size)(text)
         return found
     try:
-        return int(text) if kind == "count" else float(text)
+        if kind == "number":
+            return float(text)
+        if int(text) == text or isinstance(text, str):
+            return int(text)
     except (ValueError, OverflowError):
-        raise ValueError(f"must be a {'whole ' if kind == 'count' else ''}number, not {value!r}") from None
+        pass
+    raise ValueError(f"must be a {'whole ' if kind == 'count' else ''}number, not {value!r}")

@@ -64,6 +64,14 @@ def bound(rules: ChaosRules, hittable: int) -> int:
     return min(rules.max_count, max(1, int(hittable * rules.max_percent / 100)))
 
 
+def floor(rules: ChaosRules, standings: Iterable[Standing]) -> str | None:
+    """Why there must be no chaos at all now: too few workers are ready. None if enough are."""
+    ready, wanted = available(standings)
+    if not wanted or ready / wanted >= rules.abort_below:
+        return None
+    return f"floor: only {ready} of {wanted} workers are ready (abort_below = {rules.abort_below:g})"
+
+
 def available(standings: Iterable[Standing]) -> tuple[int, int]:
     """Of the workers that are wanted up: (ready, all)."""
     up = [one for one in standings if one.up]

@@ -69,6 +69,7 @@ class Ongoing:
         self._service = service
         self._loop = asyncio.get_running_loop()
         self.faults: dict[str, Injected] = {}
+        self.undoing: dict[str, tuple[Injected, asyncio.Future[None]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._holders: dict[str, int] = {}
         self._let_go: dict[str, asyncio.Future[None]] = {}
@@ -190,13 +191,16 @@ class Ongoing:
         self._service.background(self.undo(chaos_ids, reason))
 
     async def undo(self, chaos_ids: list[str], reason: str) -> None:
-        """Put them right, all at once, and return when that is done; those that are over already are no news."""
+        """Put them right, all at once, and return when that is done, by us or another; what is over already is no news."""
         await asyncio.gather(*(self._undo(chaos_id, reason) for chaos_id in chaos_ids))
 
     async def _undo(self, chaos_id: str, reason: str) -> None:
         one = self.faults.pop(chaos_id, None)
         if one is None:
+            if chaos_id in self.undoing:
+                await asyncio.shield(self.undoing[chaos_id][1])
             return
+        self.undoing[chaos_id] = (one, self._loop.create_future())
         try:
             how = await self._put_right(one)
         except Impossible as why:
@@ -204,6 +208,8 @@ class Ongoing:
         except Exception as error:  # noqa: BLE001 - a fault's own mistake: told, and the others are undone all the same
             traceback.print_exc()
             how = f"could not be undone: {error}"
+        finally:
+            self.undoing.pop(chaos_id)[1].set_result(None)
         self.forget(one, reason, how)
 
     async def _put_right(self, one: Injected) -> str:

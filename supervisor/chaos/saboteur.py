@@ -23,7 +23,6 @@ from supervisor.requests import Refused, Usage, suggestion
 
 if TYPE_CHECKING:
     from supervisor.chaos.fault import Fault
-    from supervisor.process import Process
     from supervisor.requests import Inject
     from supervisor.service import Service
     from supervisor.spec import ChaosRules
@@ -44,6 +43,7 @@ class Saboteur:
         self._service = service
         self._loop = asyncio.get_running_loop()
         self.ongoing = Ongoing(service)
+        self._about_to_hit: list[str] = []  # workers of requests that are being carried out
         self._just_hit: dict[str, tuple[str, float]] = {}  # worker -> the spawn that was hit, and when
         self._look: asyncio.TimerHandle | None = None
         self._aborted = False
@@ -82,22 +82,16 @@ class Saboteur:
         except (Refused, Usage) as error:
             self._tell_refused(request, str(error))
             raise
-        seconds = (request.seconds or SECONDS) if fault.lasting else None
         if request.dry_run:
             would = [Injected("", fault.kind, 0.0, worker.name if worker else None) for worker in workers]
-            return {"faults": [each.told() for each in would], "dry_run": True}
-        done: list[Injected] = []
-        failed: list[dict[str, Any]] = []
-        for worker in workers:
-            try:
-                done.append(await self._inject_one(fault, worker, parameters, seconds, request.lease))
-            except Impossible as why:
-                failed.append({"worker": worker.name if worker else None, "why": str(why)})
-                sentence = f"{fault.kind}{f' of {worker.name}' if worker else ''}: {why}"
-                self._tell_refused(request, sentence)
-        if failed and not done:
-            raise Refused(sentence)
-        return {"faults": [each.told() for each in done], "failed": failed}
+            return {"faults": [each.told() for each in would], "failed": [], "dry_run": True}
+        names = [worker.name for worker in workers if worker is not None]
+        self._about_to_hit += names
+        try:
+            return await self._inject_each(request, fault, parameters, workers)
+        finally:
+            for name in names:
+                self._about_to_hit.remove(name)
 
     async def hold(self, lease: str) -> dict[str, Any]:
         """Wait until the lease is let go; who stops waiting does not hold it any more."""
@@ -105,9 +99,10 @@ class Saboteur:
 
     async def halt(self, lease: str | None, chaos_ids: list[str] | None) -> dict[str, Any]:
         """Undo these faults, those of a lease, or all; what is over already is no news."""
+        going_on = [*self.ongoing.faults.values(), *(one for one, _ in self.ongoing.undoing.values())]
         meant = [
             one.chaos_id
-            for one in self.ongoing.faults.values()
+            for one in going_on
             if (lease is None or one.lease == lease) and (chaos_ids is None or one.chaos_id in chaos_ids)
         ]
         await self.ongoing.undo(meant, "asked")
@@ -124,8 +119,7 @@ class Saboteur:
 
     def reloaded(self) -> None:
         """The config is another: what it allows no more is undone."""
-        standing = self._standings()
-        allowed = {one.name for one in leash.may_hit(self._rules, standing)} if self._rules.enabled else set()
+        allowed = {one.name for one in leash.may_hit(self._rules, self._standings())} if self._rules.enabled else set()
         parts = self._rules.enabled and self._rules.parts
         over = [
             one.chaos_id
@@ -139,23 +133,22 @@ class Saboteur:
     def _look_whether_enough(self) -> None:
         self._look = None
         standing = self._standings()
-        ready, wanted = leash.available(standing)
-        if wanted and ready / wanted < self._rules.abort_below:
-            if not self._aborted:
-                self._aborted = True
-                self._service.host.announce(
-                    "chaos.aborted", ready=ready, wanted=wanted, abort_below=self._rules.abort_below
-                )
-                reason = f"floor: only {ready} of {wanted} ready"
-                self._service.background(self.ongoing.undo(list(self.ongoing.faults), reason))
-        else:
-            self._aborted = False
+        why, before = leash.floor(self._rules, standing), self._aborted
+        self._aborted = why is not None
+        if why is not None and not before:
+            ready, wanted = leash.available(standing)
+            self._service.host.announce(
+                "chaos.aborted", ready=ready, wanted=wanted, abort_below=self._rules.abort_below
+            )
+            self._service.background(self.ongoing.undo(list(self.ongoing.faults), why))
 
     # -- checking ---------------------------------------------------------------------------------------------------------
 
     def _checked(self, request: Inject) -> tuple[Fault, dict[str, Any], list[Worker | None]]:
         if not self._rules.enabled:
             raise Refused(leash.DISABLED)
+        if self._service.over.done():
+            raise Refused("the service is stopping")
         try:
             fault = catalogue.fault(request.kind)
             parameters = read_parameters(fault, request.parameters)
@@ -163,7 +156,7 @@ class Saboteur:
             raise Usage(str(error.args[0])) from error
         except ValueError as error:
             raise Usage(str(error)) from error
-        if not 0 < (request.seconds or SECONDS) <= LONGEST:
+        if request.seconds is not None and not 0 < request.seconds <= LONGEST:
             raise Usage(f"seconds: {request.seconds:g} is not between 0 and {LONGEST:g}")
         why = catalogue.why_not_here(fault.kind)
         if why is not None:
@@ -173,8 +166,9 @@ class Saboteur:
         if fault.place == PART:
             if request.workers:
                 raise Usage(f"{fault.kind} is done to the service itself: name no workers")
+            self._check_the_floor(self._standings())
             return fault, parameters, [None]
-        return fault, parameters, list(self._targets(fault, request.workers))
+        return fault, parameters, list(self._targets(fault, list(dict.fromkeys(request.workers))))
 
     def _targets(self, fault: Fault, names: list[str]) -> list[Worker]:
         if not names:
@@ -184,11 +178,7 @@ class Saboteur:
             if name not in keepers:
                 raise Refused(f"no worker is called {name!r}{suggestion(name, keepers)}")
         standing = self._standings()
-        ready, wanted = leash.available(standing)
-        if wanted and ready / wanted < self._rules.abort_below:
-            raise Refused(
-                f"floor: only {ready} of {wanted} workers are ready (abort_below = {self._rules.abort_below:g})"
-            )
+        self._check_the_floor(standing)
         why = leash.why_not(self._rules, standing, names)
         if why is not None:
             raise Refused(why)
@@ -199,18 +189,21 @@ class Saboteur:
                 raise Refused(f"{worker.name} has no process at the moment")
         return workers
 
+    def _check_the_floor(self, standing: list[leash.Standing]) -> None:
+        why = leash.floor(self._rules, standing)
+        if why is not None:
+            raise Refused(why)
+
     def _standings(self) -> list[leash.Standing]:
         now = time.monotonic()
         for name, (spawn_id, at) in list(self._just_hit.items()):
-            process = self._process_of(name)
+            worker = self._service.roster.worker(name)
+            process = worker.process if worker is not None else None
             if process is None or process.spawn_id != spawn_id or now - at > HIT_FOR:
                 del self._just_hit[name]
         on = {one.worker for one in self.ongoing.faults.values()}
-        return standings(self._service.roster, on | set(self._just_hit))
-
-    def _process_of(self, name: str) -> Process | None:
-        worker = self._service.roster.worker(name)
-        return worker.process if worker is not None else None
+        on |= {one.worker for one, _ in self.ongoing.undoing.values()}
+        return standings(self._service.roster, {*on, *self._just_hit, *self._about_to_hit})
 
     def _tell_refused(self, request: Inject, why: str) -> None:
         now = self._loop.time()
@@ -221,6 +214,32 @@ class Saboteur:
             )
 
     # -- doing ------------------------------------------------------------------------------------------------------------
+
+    async def _inject_each(
+        self, request: Inject, fault: Fault, parameters: dict[str, Any], workers: list[Worker | None]
+    ) -> dict[str, Any]:
+        """One after another; what was true of the last ones when they were checked need not be any more."""
+        seconds = (request.seconds or SECONDS) if fault.lasting else None
+        done: list[Injected] = []
+        failed: list[dict[str, Any]] = []
+        for worker in workers:
+            try:
+                self._check_again(fault, worker)
+                done.append(await self._inject_one(fault, worker, parameters, seconds, request.lease))
+            except (Impossible, Refused) as why:
+                failed.append({"worker": worker.name if worker else None, "why": str(why)})
+                sentence = f"{fault.kind}{f' of {worker.name}' if worker else ''}: {why}"
+                self._tell_refused(request, sentence)
+        if failed and not done:
+            raise Refused(sentence)
+        return {"faults": [each.told() for each in done], "failed": failed}
+
+    def _check_again(self, fault: Fault, worker: Worker | None) -> None:
+        if not self._rules.enabled:
+            raise Refused(leash.DISABLED)
+        self._check_the_floor(self._standings())
+        if worker is not None and not fault.idle and (worker.process is None or worker.process.exit.done()):
+            raise Impossible(f"{worker.name} has no process at the moment")
 
     async def _inject_one(
         self, fault: Fault, worker: Worker | None, parameters: dict[str, Any], seconds: float | None, lease: str | None

@@ -8,7 +8,7 @@ import signal
 import struct
 import termios
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor import kernel
 
@@ -25,7 +25,7 @@ class Case(NamedTuple):
     """`shows`: whether it can be seen at the worker with this pid, given what was seen of that before."""
 
     kind: str
-    parameters: dict[str, object]
+    parameters: dict[str, Any]
     shows: Callable[[Rig, int, Sight], bool]
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -161,7 +161,7 @@ def test_a_fork_storm_ends_with_the_life(tmp_path: Path) -> None:
         ("pipe-blackhole", {}),
     ],
 )
-def test_no_beat_is_a_hang(tmp_path: Path, kind: str, parameters: dict[str, str]) -> None:
+def test_no_beat_is_a_hang(tmp_path: Path, kind: str, parameters: dict[str, Any]) -> None:
     """Found when beat_within is over, and not before; the worker is put down, and the next life beats."""
     with rig(tmp_path) as service:
         fault = service.inject(kind, "target", **parameters)
@@ -183,7 +183,7 @@ def test_no_beat_is_a_hang(tmp_path: Path, kind: str, parameters: dict[str, str]
         ("hb-stop", {}, True),
     ],
 )
-def test_what_is_no_hang(tmp_path: Path, kind: str, parameters: dict[str, str], *, lasting: bool) -> None:
+def test_what_is_no_hang(tmp_path: Path, kind: str, parameters: dict[str, Any], *, lasting: bool) -> None:
     """Beats that come late, in crowds or in pieces, and a silence shorter than beat_within."""
     with rig(tmp_path) as service:
         seconds = None if not lasting else BEAT_WITHIN / 2 if kind == "hb-stop" else 3 * BEAT_WITHIN
@@ -209,7 +209,7 @@ def test_nonsense_on_the_pipe_is_told_and_borne(tmp_path: Path, kind: str) -> No
 def test_too_much_nonsense_is_the_end(tmp_path: Path, kind: str) -> None:
     """Of that life: after a hundred lines."""
     with rig(tmp_path) as service:
-        parameters = {"size": 513} if kind == "pipe-oversize" else {}
+        parameters: dict[str, Any] = {"size": 513} if kind == "pipe-oversize" else {}
         fault = service.inject(kind, "target", n=110, **parameters)
         ended = service.wait_for("worker.ended", worker="target")
         assert (ended["result"], ended["chaos_id"]) == ("protocol", fault["chaos_id"])

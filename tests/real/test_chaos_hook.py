@@ -178,7 +178,9 @@ def test_a_standby_that_took_over_obeys(tmp_path: Path) -> None:
     with rig(tmp_path, UNWATCHED + "standby = 1\n") as service:
         service.wait_for("standby.ready")
         service.inject("exit", "target")
-        service.wait_for("worker.spawned", worker="target", **{"from": "standby"})
+        service.until(
+            lambda: [each for each in service.seen("worker.spawned") if each["from"] == "standby"], "it is taken"
+        )
         service.wait_for("worker.ready", worker="target", count=2)
         hear(service)
 
