@@ -79,6 +79,7 @@ def show_worker(keeper: Keeper, facts: dict[str, Any]) -> dict[str, Any]:
         "streak": keeper.streak,
         "standbys": facts["standbys"],
         "beat_age_s": facts["beat_age_s"],
+        "beat_within": facts["beat_within"],
         "rss_bytes": facts["rss_bytes"],
         "cpu_s": facts["cpu_s"],
         "last_ending": show_ending(keeper),

@@ -182,6 +182,7 @@ class Worker:
             "uptime_s": round(now - process.note["began_at"], 3) if process else None,
             "standbys": self.shelf.prepared,
             "beat_age_s": round(now - watch.last, 3) if watch else None,
+            "beat_within": self.spec.beat_within,
             "rss_bytes": seen.rss_bytes if seen else None,
             "cpu_s": round(seen.cpu_s, 3) if seen else None,
             "progress": watch.progress if watch else None,

@@ -7,7 +7,7 @@ itself is what the catalogue shows, so annotations are real types here. All time
 import time
 from typing import Any
 
-from supervisor.chaos import hit, monkey, outcome, pool_kills
+from supervisor.chaos import hit, monkey, pool_kills
 from supervisor.chaos.binding import current
 from supervisor.chaos.schedule import Plan
 
@@ -41,7 +41,10 @@ def inject(
     faults = binding.inject(kind, names, seconds=seconds, parameters=parameters)
     found = hit.wait(binding, faults, within) if wait else hit.traced(binding.observer, faults)
     now = time.monotonic()
-    return {"over": all(outcome.is_over(each, now) for each in found), "faults": [hit.told(each) for each in found]}
+    return {
+        "over": all(hit.is_over(binding.observer, each, now) for each in found),
+        "faults": [hit.told(each) for each in found],
+    }
 
 
 def halt(*, configuration: dict[str, Any] | None = None) -> list:  # type: ignore[type-arg]

@@ -84,6 +84,11 @@ def traced(observer: Observer, faults: Iterable[Injected]) -> list[Traced]:
     ]
 
 
+def is_over(observer: Observer, each: Traced, now: float) -> bool:
+    """Whether nothing more can come of it, at `now` (monotonic)."""
+    return outcome.is_over(each, now, observer.members_by_name.get(each.fault.worker or ""))
+
+
 def events_of(observer: Observer, fault: Injected, kinds: Mapping[str, Kind]) -> list[dict[str, Any]]:
     """Those that can tell of it, from just before it on."""
     since = fault.at - 1.0
@@ -100,7 +105,7 @@ def wait(binding: Binding, faults: Sequence[Injected], within: float = WITHIN_S)
 
     def look() -> bool:
         now = time.monotonic()
-        over = {each.fault.chaos_id for each in traced(observer, pending) if outcome.is_over(each, now)}
+        over = {each.fault.chaos_id for each in traced(observer, pending) if is_over(observer, each, now)}
         pending[:] = [fault for fault in pending if fault.chaos_id not in over]
         return not pending or binding.is_called_off()
 

@@ -15,7 +15,7 @@ import datetime as dt
 import functools
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -44,6 +44,7 @@ _LISTENS_WITHIN_S = 30.0
 _LAST_WORDS_S = 3.0  # for events that are on their way when we stop
 _IN_THE_PIPE_S = 0.05  # an event may wait so long at the pump, which lets output come first
 _LOOK_S = 0.25
+_OUT_OF_ORDER_S = 10.0  # an ending is told when the last words of its life have been read
 
 
 class Observer:
@@ -55,7 +56,7 @@ class Observer:
     def __init__(self, session: Session, *, every: float = 1.0) -> None:
         self.session = session
         self.began = self.ended = time.monotonic()
-        self._every = every
+        self.every = every
         self._listeners: list[Callable[[Event], None]] = []
         self._news = threading.Condition()
         self._events: list[Event] = []
@@ -64,9 +65,11 @@ class Observer:
         self._seq = 0
         self._missing: list[tuple[int, int]] | None = []
         self._flood_since, self._flood = 0.0, 0
+        self._lines: Counter[str] = Counter()
         self._samples: list[Sample] = []
         self._listening, self._over = threading.Event(), threading.Event()
-        self._stream = Stream(session.path, {"since": time.time() - _BEFORE_S}, listening=self._listening.set)
+        self._since = time.time() - _BEFORE_S
+        self._stream = Stream(session.path, {"since": self._since}, listening=self._listening.set)
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._follow, self._sample)]
         self.before: Inspection | None = None
         self.after: Inspection | None = None
@@ -132,9 +135,14 @@ class Observer:
         with self._news:
             among = self._of_worker[worker] if worker is not None else self._named[event] if event else self._events
             return [
-                each for each in among
+                each for each in _recent(among, earliest)
                 if each.get("monotonic_s", 0.0) >= earliest and (event is None or each["event"] == event)
             ]  # fmt: skip
+
+    def lines(self, worker: str) -> int | None:
+        """How many lines of a worker's output have come; None: there was a flood, and nobody has counted."""
+        with self._news:
+            return None if self._missing is None else self._lines[worker]
 
     @property
     def sentence(self) -> str:
@@ -232,12 +240,13 @@ class Observer:
         if event["event"] != "worker.output" or self._missing is None:
             return
         self._flood += 1
+        self._lines[event.get("worker", "")] += 1
         now = time.monotonic()
         if now - self._flood_since > 1.0:
             self._flood_since, self._flood = now, 0
         elif self._flood > FLOOD:
             self._missing = None
-            self._stream.choose({"output": False})
+            self._stream.choose({"since": self._since, "output": False})
 
     def _hear_the_last(self) -> None:
         """Wait until the last line there is has come; not for ever, for it may be one that is not told to us."""
@@ -246,14 +255,15 @@ class Observer:
         self.wait_until(lambda: self._seq >= last, _LAST_WORDS_S)
 
     def _tail(self) -> dict[str, Any]:
-        return {"last": 1} if self._missing is not None else {"last": 1, "output": False}
+        tail = {"since": self._since, "last": 1}
+        return tail if self._missing is not None else {**tail, "output": False}
 
     def _sample(self) -> None:
         while True:
             began = time.monotonic()
             with contextlib.suppress(client.NoAnswer, client.Denied, client.Dropped):
                 self._keep(glance.sample(self.session.status(), time.monotonic()))
-            if self._over.wait(max(self._every, SPARING * (time.monotonic() - began))):
+            if self._over.wait(max(self.every, SPARING * (time.monotonic() - began))):
                 return
 
     def _keep(self, sample: Sample) -> None:
@@ -261,4 +271,12 @@ class Observer:
             self._samples.append(sample)
             if len(self._samples) * len(sample.workers) > MOST_ROWS and len(self._samples) > 8:
                 del self._samples[1::2]
-                self._every *= 2
+                self.every *= 2
+
+
+def _recent(events: list[Event], earliest: float) -> list[Event]:
+    """Those that may be of `earliest` or later. A run has many, and most questions are about its last moments."""
+    at = len(events)
+    while at > 0 and events[at - 1].get("monotonic_s", earliest) >= earliest - _OUT_OF_ORDER_S:
+        at -= 1
+    return events[at:]

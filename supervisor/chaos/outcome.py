@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from supervisor.chaos.record import Record, Service
-from supervisor.chaos.trace import Outcome, Traced, stamp, trace_all
+from supervisor.chaos.trace import PARTS, Outcome, Traced, stamp, trace_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 
 UNSEEN_S = 1.0
-"""Seconds after which a fault that neither lasts nor must end a life has done nothing."""
-
+_NO_PART: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 SETTLED = frozenset({Outcome.RECOVERED, Outcome.QUARANTINED, Outcome.STOPPED})
 
 
@@ -41,8 +40,18 @@ def trace(
     return trace_all(record, stamped, kinds)[0]
 
 
-def is_over(traced: Traced, now: float) -> bool:
-    """Whether nothing more can come of it."""
+def unseen_after(traced: Traced, member: Member | None) -> float:
+    """Seconds after which a fault that neither lasts nor must end a life has done nothing, for all that is seen.
+
+    One that can end it may do so by silence: that of a worker is noticed after `beat_within`, and once more that long
+    when it was given the benefit of the doubt.
+    """
+    beat_within = member.beat_within if member is not None else None
+    return UNSEEN_S if traced.kind.ends == "never" or beat_within is None else UNSEEN_S + 2 * beat_within
+
+
+def is_over(traced: Traced, now: float, member: Member | None = None) -> bool:
+    """Whether nothing more can come of it. member: its worker, as it was when the record began."""
     if traced.outcome in SETTLED:
         return True
     if traced.outcome is not Outcome.PASSED or traced.kind.ends == "ending":
@@ -51,7 +60,9 @@ def is_over(traced: Traced, now: float) -> bool:
         return False  # it is being put down
     if traced.undone is not None:
         return True
-    return not traced.kind.lasting and now - traced.fault.at > UNSEEN_S
+    if traced.kind.lasting or PARTS.get(traced.fault.kind, _NO_PART)[1]:
+        return False  # it is still to be undone, or the part of the service to be heard of again
+    return now - traced.fault.at > unseen_after(traced, member)
 
 
 def sentence(traced: Traced) -> str:

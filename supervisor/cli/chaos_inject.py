@@ -66,7 +66,7 @@ def _inject(binding: Binding, names: Sequence[str], args: argparse.Namespace) ->
         return 130
     observer.end()
     hurts = blast.blast(timeline.lay_out(binding.record()))
-    over = all(outcome.is_over(each, time.monotonic()) for each in traced)
+    over = all(hit.is_over(observer, each, time.monotonic()) for each in traced)
     if args.json:
         print(json.dumps(_as_json(binding, traced, hurts)))
     else:

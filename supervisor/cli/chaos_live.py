@@ -23,15 +23,20 @@ if TYPE_CHECKING:
     from supervisor.chaos.trace import Traced
 
 _EVERY_S = 0.1
+_NOW_AND_THEN_S = 10.0
 _AT_ONCE = 8  # living lines; of more faults only the number is told
 _COLOURS = {Outcome.RECOVERED: "green", Outcome.PASSED: "green", Outcome.OPEN: "yellow"}
 
 
 class Progress:
-    """A context. lasting: seconds it is expected to take, None if nobody knows."""
+    """A context. lasting: seconds it is expected to take, None if nobody knows.
 
-    def __init__(self, binding: Binding, *, lasting: float | None = None) -> None:
-        self._binding, self._lasting = binding, lasting
+    each: a line for every fault; else only for those that were not got over, and now and then one that says how it goes.
+    """
+
+    def __init__(self, binding: Binding, *, lasting: float | None = None, each: bool = True) -> None:
+        self._binding, self._lasting, self._each = binding, lasting, each
+        self._told_at = time.monotonic()
         self._began = time.monotonic()
         self._open: dict[str, Injected] = {}
         self._done = 0
@@ -63,6 +68,8 @@ class Progress:
     # -- in the observer's thread
 
     def _hear(self, event: dict[str, Any]) -> None:
+        if event.get("monotonic_s", 0.0) < self._binding.observer.began:
+            return  # somebody else's, before us
         if event["event"] == "chaos.injected":
             fault = Injected(
                 chaos_id=event["chaos_id"], kind=event["kind"], at=event["monotonic_s"], worker=event.get("worker"),
@@ -71,7 +78,7 @@ class Progress:
             )  # fmt: skip
             with self._lock:
                 self._open[fault.chaos_id] = fault
-                if not self._live:
+                if not self._live and self._each:
                     self._said.append(f"{self._clock(fault.at)} {_named(fault)} injected")
         elif event["event"] == "chaos.aborted":
             self.say(f"{self._clock(event['monotonic_s'])} {event.get('msg', event['event'])}")
@@ -88,10 +95,14 @@ class Progress:
             pending = list(self._open.values())
         now = time.monotonic()
         traced = hit.traced(self._binding.observer, pending)
-        lines = [self._finished(each) for each in traced if outcome.is_over(each, now) or last]
+        finished = [each for each in traced if hit.is_over(self._binding.observer, each, now) or last]
+        lines = [line for each in finished if (line := self._finished(each)) is not None]
         living = [each for each in traced if each.fault.chaos_id in self._open]
         with self._lock:
             said, self._said = self._said, []
+            if not self._live and not self._each and (last or now - self._told_at > _NOW_AND_THEN_S):
+                self._told_at = now
+                said.append(self._status(len(living)))
         self._put([*said, *lines], [] if last or not self._live else self._living(living, now))
 
     def _put(self, stay: list[str], live: list[str]) -> None:
@@ -105,13 +116,15 @@ class Progress:
             sys.stderr.write(text)
             sys.stderr.flush()
 
-    def _finished(self, traced: Traced) -> str:
-        """Its last line."""
+    def _finished(self, traced: Traced) -> str | None:
+        """Its last line; None if it is not worth one."""
         with self._lock:
             self._open.pop(traced.fault.chaos_id, None)
         good = traced.outcome in (Outcome.RECOVERED, Outcome.PASSED)
         self._done += 1
         self._bad += not good
+        if good and not self._each:
+            return None
         seen = "" if traced.sign is None else f"noticed after {_after(traced, stamp(traced.sign))}, "
         said = paint(harmless(outcome.sentence(traced)), _COLOURS.get(traced.outcome, "red"), on=self._colour)
         return f"{self._clock(time.monotonic())} {harmless(_named(traced.fault))} {seen}{said}"
@@ -145,6 +158,8 @@ def _named(fault: Injected) -> str:
     """Kill w-1 (w-1#4, pid 9335)."""
     if fault.worker is None:
         return f"{fault.kind} the service"
+    if fault.spawn_id is None:
+        return f"{fault.kind} {fault.worker}"
     return f"{fault.kind} {fault.worker} ({fault.spawn_id}, pid {fault.pid})"
 
 

@@ -27,6 +27,12 @@ def main(heart):
         n += 1
         heart.beat(progress=n)
 """
+LOUD = """
+def main(heart):
+    heart.ready()
+    while not heart.wait(0.001):
+        print("loud\\n" * 50, end="", flush=True)
+"""
 CHAOS = """
 [chaos]
 enabled = true
@@ -52,7 +58,7 @@ def service(folder: Path, *, chaos: str | None = None, max_count: int = 2, abort
             workers: str = WORKERS) -> Service:  # fmt: skip
     """One that is not started yet."""
     head = CHAOS.format(max_count=max_count, abort_below=abort_below) if chaos is None else chaos
-    return Service(folder, head + workers + more, modules={"job": JOB})
+    return Service(folder, head + workers + more, modules={"job": JOB, "loud": LOUD})
 
 
 class Hand(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from supervisor import kernel
 from supervisor.chaos import actions, probes, record
+from supervisor.chaos.observer import Observer
 from supervisor.chaos.session import Halted, Refused, Session, Usage, halt
 from supervisor.cli import client
 from tests.real.chaos_service import at_hand, service
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 FREEZES = """
 import signal, sys
+from supervisor.chaos.observer import Observer
 from supervisor.chaos.session import Session
 session = Session(sys.argv[1])
 session.inject("freeze", ["w-1"], seconds=600)
@@ -194,3 +197,73 @@ def test_a_hold_survives_a_frozen_supervisor(tmp_path: Path) -> None:
         hand.observer.wait_until(lambda: bool(hand.observer.events("worker.ready", worker="w-3")), 20)
         assert not hand.session.halted.is_set()
         assert actions.settle(within=30)
+
+
+def test_a_quiet_service_is_not_waited_for(tmp_path: Path) -> None:
+    """When nothing has happened since the observer began, there is no last line to wait for."""
+    with service(tmp_path) as one:
+        one.wait_for("supervisor.ready")
+        one.until(
+            lambda: time.monotonic() - one.events[-1]["monotonic_s"] > 3, "nothing has happened for three seconds"
+        )
+        with Session(one.socket) as session, Observer(session) as observer:
+            began = time.monotonic()
+            observer.end()
+            assert time.monotonic() - began < 2
+            assert observer.record().events == ()
+            assert observer.record().samples
+
+
+def test_a_flood_of_output_is_not_followed(tmp_path: Path) -> None:
+    """Then gaps in the numbers mean nothing, and the record says so; the events come all the same."""
+    loud = '[workers.loud]\ntarget = "loud:main"\n'
+    with at_hand(service(tmp_path, more=loud)) as hand:
+        assert hand.observer.wait_until(lambda: hand.observer.record().missing is None, 20)
+        assert actions.inject("kill", worker="w-1", within=30)["over"]
+        assert probes.count("worker.ended", worker="w-1") == 1
+        assert all(event["event"] != "worker.output" for event in hand.observer.record().events)
+
+
+def test_a_long_run_keeps_fewer_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They never grow beyond their bound: of every two one is dropped, and the next come half as often."""
+    monkeypatch.setattr("supervisor.chaos.observer.MOST_ROWS", 60)
+    with service(tmp_path) as one:
+        one.wait_for("supervisor.ready")
+        with Session(one.socket) as session, Observer(session, every=0.01) as observer:
+            assert observer.wait_until(lambda: observer.every >= 0.04, 20)
+            samples = observer.record().samples
+            assert 4 <= len(samples) <= 12
+            assert list(samples) == sorted(samples, key=lambda sample: sample.at)
+
+
+STORM = """
+import json, sys
+from supervisor.chaos import actions, probes
+print(json.dumps([
+    actions.storm(mean=0.3, least=0.2, lasting=1.5, kinds=["kill"], seed=4),
+    actions.settle(within=20), probes.hurt(), probes.unrecovered(), probes.broken_invariants(),
+]))
+actions.inject("freeze", worker="w-0", seconds=600, wait=False)
+"""
+
+
+def test_actions_and_probes_work_by_themselves(tmp_path: Path) -> None:
+    """Under the Chaos Toolkit nobody binds them: they find the service by the environment, and undo what is left at the end."""
+    with service(tmp_path, workers='[workers.w]\ntarget = "job:main"\nreplicas = 4\nchaos = true\n') as one:
+        one.wait_for("supervisor.ready")
+        env = {**os.environ, "NINELIVES_SOCKET": one.socket, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", STORM], env=env, capture_output=True, text=True, timeout=50, check=True
+        )
+        blown, *rest = json.loads(done.stdout)
+        assert blown["injected"] >= 2
+        assert blown["injected"] == len(one.seen("chaos.injected")) - 1
+        assert rest == [True, [], [], []]
+        assert one.wait_for("chaos.undone")["reason"] == "asked"
+
+
+def test_a_pool_answers_rightly_while_its_workers_are_killed(tmp_path: Path) -> None:
+    """Every result comes and is right; so many workers were killed."""
+    with at_hand(service(tmp_path)):
+        blown = actions.pool_storm(tasks=400, kills=8, seed=2)
+        assert (blown["right"], blown["wrong"], blown["lost"], blown["kills"]) == (400, 0, 0, 8)
