@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from supervisor.chaos.timeline import was_asked
-from supervisor.chaos.trace import stamp
+from supervisor.chaos.trace import LATE_EFFECT, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -107,10 +107,6 @@ def _end(timeline: Timeline, traced: Traced) -> float:
 JUST_AFTER = 0.25
 """Seconds behind the end of a fault in which the last word of it may still come: a violation read, a beat judged."""
 
-LATE_EFFECT = 10.0
-"""Seconds in which a fault that ended nothing may still be felt: a beat it made late, lines it left in a pipe."""
-
-
 RESTARTS_WITHIN = 10.0
 """Seconds in which a group that has given up puts its members down, beyond the delay it asks for."""
 
@@ -160,8 +156,9 @@ def _stood_still(lane: Lane) -> Iterator[Hurt]:
         return
     lengths = [later - earlier for earlier, later in pairwise(changes)]
     allowed = max(SILENT_LEAST_S, SILENT_TIMES * statistics.median(lengths))
-    for _, same in groupby(seen, key=lambda one: one[1]):
-        stretch = [at for at, _ in same]
-        earlier, later = stretch[0], stretch[-1]
-        if later - earlier > allowed and not any(gap.begin < later and gap.end > earlier for gap in lane.gaps):
-            yield Hurt(lane.worker, earlier + allowed, f"its progress stood still for {later - earlier:.1f} s")
+    # From the first look at a value to the last look at it: between two looks that are far apart nothing was seen.
+    for _, looks in groupby(seen, key=lambda one: one[1]):
+        times = [at for at, _ in looks]
+        begin, end = times[0], times[-1]
+        if end - begin > allowed and not any(gap.begin < end and gap.end > begin for gap in lane.gaps):
+            yield Hurt(lane.worker, begin + allowed, f"its progress stood still for {end - begin:.1f} s")

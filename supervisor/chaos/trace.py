@@ -7,6 +7,7 @@ life, when it is the ending of the life the fault was done to and no undoing cam
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
@@ -77,18 +78,10 @@ class Traced:
         """What it was done to, for people."""
         return self.fault.worker or "the service"
 
-    @property
-    def over_at(self) -> float | None:
-        """When the target was well again, as far as is known: None, not yet."""
-        if self.ending is not None or self.kind.place == "part":
-            return None if self.ready is None else stamp(self.ready)
-        return None if self.undone is None else stamp(self.undone)
-
 
 def stamp(event: Event) -> float:
     """When it was said."""
-    at: float = event["monotonic_s"]
-    return at
+    return float(event["monotonic_s"])
 
 
 def after(events: Sequence[Event], at: float) -> Iterator[Event]:
@@ -107,6 +100,7 @@ def trace_all(record: Record, events: Sequence[Event], kinds: Mapping[str, Kind]
         if event["event"] == "chaos.undone":
             undone.setdefault(str(event.get("chaos_id")), event)
     groups = {member.worker: member.group for member in record.workers}
+    next_at = _next_of_life(record)
     found = []
     for fault in record.faults:
         kind = kinds.get(fault.kind) or Kind(kind=fault.kind, place="part" if fault.worker is None else "outside")
@@ -116,8 +110,19 @@ def trace_all(record: Record, events: Sequence[Event], kinds: Mapping[str, Kind]
         else:
             own = near.get(("worker", fault.worker or ""), [])
             above = near.get(("group", groups.get(fault.worker or "") or ""), [])
-            found.append(_Pursuit(record, fault, kind, own, above, over).result())
+            found.append(_Pursuit(record, fault, kind, own, above, over, next_at[fault.chaos_id]).result())
     return tuple(found)
+
+
+def _next_of_life(record: Record) -> dict[str, float]:
+    """By chaos_id: when the next fault was done to the same life; what is seen from then on may be the next one's doing."""
+    found: dict[str, float] = {}
+    later: dict[str | None, float] = {}
+    for fault in sorted(record.faults, key=lambda fault: fault.at, reverse=True):
+        found[fault.chaos_id] = later.get(fault.spawn_id, math.inf)
+        if fault.spawn_id is not None:
+            later[fault.spawn_id] = fault.at
+    return found
 
 
 def _trace_part(record: Record, fault: Injected, kind: Kind, events: Sequence[Event], undone: Event | None) -> Traced:
@@ -133,8 +138,8 @@ def _trace_part(record: Record, fault: Injected, kind: Kind, events: Sequence[Ev
     elif not ready or (sign is None and not fault.kind.startswith("kill-")):
         outcome = Outcome.PASSED
     else:
-        seen_at = fault.at if sign is None else stamp(sign)
-        outcome = Outcome.LOST if seen_at + PART_PATIENCE < record.ended else Outcome.STARTING
+        due = (fault.at if sign is None else stamp(sign)) + PART_PATIENCE
+        outcome = Outcome.LOST if due < record.ended else Outcome.STARTING
     return Traced(fault, kind, sign=sign, ready=well, undone=undone, outcome=outcome)
 
 
@@ -149,62 +154,61 @@ def _same_part(event: Event, sign: Event) -> bool:
     return all(event.get(key) == sign.get(key) for key in ("template", "worker"))
 
 
+@dataclass(frozen=True, slots=True)
 class _Pursuit:
     """A fault done to a worker. `near`: the events of that worker, `above`: those of its group."""
 
-    def __init__(
-        self, record: Record, fault: Injected, kind: Kind, near: list[Event], above: list[Event], undone: Event | None
-    ) -> None:
-        self._record, self._fault, self._kind = record, fault, kind
-        self._near, self._above, self._undone = near, above, undone
+    record: Record
+    fault: Injected
+    kind: Kind
+    near: list[Event]
+    above: list[Event]
+    undone: Event | None
+    next_at: float
 
     def result(self) -> Traced:
         """What followed from it."""
         ending, ended_before = self._ending()
         sign = self._sign(ending)
         if ending is None:
-            return Traced(
-                self._fault,
-                self._kind,
-                sign=sign,
-                undone=self._undone,
-                ended_before=ended_before,
-                outcome=Outcome.PASSED if ended_before else self._without_ending(),
-            )
-        behind = [event for event in after(self._near, stamp(ending)) if event is not ending]
+            outcome = Outcome.PASSED if ended_before else self._without_ending()
+            return Traced(self.fault, self.kind, sign, undone=self.undone, ended_before=ended_before, outcome=outcome)
+        behind = [event for event in after(self.near, stamp(ending)) if event is not ending]
         ready = next((event for event in behind if event["event"] == "worker.ready"), None)
         until = list(itertools.takewhile(lambda event: event is not ready, behind))
         spawns = [event for event in until if event["event"] == "worker.spawned"]
         return Traced(
-            self._fault,
-            self._kind,
+            self.fault,
+            self.kind,
             sign=sign or ending,
             ending=ending,
             decided=next((event for event in until if event["event"] in _DECISIONS), None),
             delays=tuple(self._delays(until, ending, ready)),
             spawned=spawns[-1] if spawns else None,
             ready=ready,
-            undone=self._undone,
+            undone=self.undone,
             outcome=Outcome.RECOVERED if ready is not None else self._unfinished([ending, *until]),
         )
 
     def _without_ending(self) -> Outcome:
-        fault = self._fault
-        if self._undone is not None:
+        fault = self.fault
+        if self.undone is not None:
             return Outcome.PASSED
-        if self._kind.ends == "ending":
+        if self.kind.ends == "ending":
             due = fault.at + (fault.seconds or 0.0) + PATIENCE
-            return Outcome.LOST if due < self._record.ended else Outcome.OPEN
-        is_open = self._kind.lasting and (fault.until is None or fault.until > self._record.ended)
+            return Outcome.LOST if due < self.record.ended else Outcome.OPEN
+        is_open = self.kind.lasting and (fault.until is None or fault.until > self.record.ended)
         return Outcome.OPEN if is_open else Outcome.PASSED
 
     def _of_life(self, event: Event) -> bool:
-        return self._fault.spawn_id is None or event.get("spawn_id") in (None, self._fault.spawn_id)
+        return self.fault.spawn_id is None or event.get("spawn_id") in (None, self.fault.spawn_id)
 
     def _sign(self, ending: Event | None) -> Event | None:
-        last = ending or self._undone
-        limit = self._record.ended if last is None else stamp(last)
-        for event in after(self._near, self._fault.at):
+        last = ending or self.undone
+        limit = stamp(last) if last is not None else self.fault.at + LATE_EFFECT
+        if ending is None:
+            limit = min(limit, self.next_at)
+        for event in after(self.near, self.fault.at):
             if stamp(event) > limit:
                 return None
             if event["event"] in SIGNS and self._of_life(event):
@@ -213,33 +217,38 @@ class _Pursuit:
 
     def _ending(self) -> tuple[Event | None, bool]:
         """Its ending, and whether its life had ended before: a supervisor may not yet have heard of that."""
-        fault = self._fault
-        endings = [event for event in self._near if event["event"] == "worker.ended"]
-        own = next((event for event in endings if event.get("chaos_id") == fault.chaos_id), None)
-        if own is not None:
-            return own, False
-        if fault.spawn_id is not None and any(
-            event.get("spawn_id") == fault.spawn_id and stamp(event) < fault.at for event in endings
+        endings = [event for event in self.near if event["event"] == "worker.ended"]
+        if self.fault.spawn_id is not None and any(
+            event.get("spawn_id") == self.fault.spawn_id and stamp(event) < self.fault.at for event in endings
         ):
             return None, True
-        for event in endings:
-            if stamp(event) >= fault.at and self._of_life(event):
+        named = [event for event in endings if event.get("chaos_id") == self.fault.chaos_id]
+        for event in named or endings:
+            if stamp(event) >= self.fault.at and self._of_life(event):
                 return (event if self._is_mine(event) else None), False
         return None, False
 
     def _is_mine(self, ending: Event) -> bool:
-        """Of an ending that does not carry its name."""
-        if ending.get("chaos_id") is not None:  # two that both end a life share its ending, and one of them is named
-            return self._fault.spawn_id is not None and self._kind.ends == "ending"
-        undone = self._undone
-        return undone is None or undone.get("reason") == "ended" or stamp(undone) >= stamp(ending)
+        by = ending.get("chaos_id")
+        if (
+            by is not None and by != self.fault.chaos_id
+        ):  # two that both end a life share its ending: one of them is named
+            return self.fault.spawn_id is not None and self.kind.ends == "ending"
+        # What was asked for carries the name of what was last done to that life, though that may have been over since.
+        asked = str(ending.get("how", "")).endswith("(asked)")
+        return stamp(ending) <= self._felt_until() if asked or by is None else True
+
+    def _felt_until(self) -> float:
+        if self.undone is not None and self.undone.get("reason") != "ended":
+            return stamp(self.undone)
+        return math.inf if self.kind.lasting or self.kind.ends == "ending" else self.fault.at + LATE_EFFECT
 
     def _delays(self, until: list[Event], ending: Event, ready: Event | None) -> Iterator[float]:
         """Every backoff that was asked for before it was ready again, its own and its group's."""
         for event in until:
             if event["event"] == "worker.backed_off":
                 yield float(event.get("delay_s") or 0.0)
-        for event in after(self._above, stamp(ending)):
+        for event in after(self.above, stamp(ending)):
             if ready is not None and stamp(event) > stamp(ready):
                 return
             if event["event"] == "group.failed":
@@ -254,19 +263,22 @@ class _Pursuit:
         due = stamp(last) + float(last.get("delay_s") or 0.0) + PATIENCE
         if str(last.get("how", "")).endswith("(asked)") or self._is_down(due):
             return Outcome.STOPPED
-        if due < self._record.ended:
+        if due < self.record.ended:
             return Outcome.LOST
         return Outcome.BACKING_OFF if outcome is Outcome.BACKING_OFF else Outcome.STARTING
 
     def _is_down(self, due: float) -> bool:
         """Whether nobody wants it up any more: it was stopped, or its policy says that it has ended for good."""
-        latest = self._record.events[-STOPPING_WITHIN:]
+        latest = self.record.events[-STOPPING_WITHIN:]
         if any(event["event"] == "supervisor.stopping" and event.get("monotonic_s", due) < due for event in latest):
             return True
-        rows = self._record.samples[-1].workers if self._record.samples else ()
-        row = next((row for row in rows if row.worker == self._fault.worker), None)
+        rows = self.record.samples[-1].workers if self.record.samples else ()
+        row = next((row for row in rows if row.worker == self.fault.worker), None)
         return row is not None and row.phase == "down" and (row.want != "up" or row.verdict is not None)
 
+
+LATE_EFFECT = 10.0
+"""Seconds in which a fault that ended nothing may still be felt: a beat it made late, lines it left in a pipe."""
 
 PATIENCE = 5.0
 """Seconds from when a next life is due until silence means that it is lost; no start we know waits that long."""

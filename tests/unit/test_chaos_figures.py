@@ -245,3 +245,10 @@ def test_work_that_comes_in_long_steps_does_not_stand_still() -> None:
     assert hurts(Story("w-0"), samples=progress(*[at // 10 for at in range(100)])) == []
     assert hurts(Story("w-0"), samples=progress(1, 2, 3, *[3] * 90)) == []
     assert hurts(Story("w-0"), samples=progress(*[7] * 100)) == []
+
+
+def test_nothing_stands_still_while_nobody_looks() -> None:
+    """The supervisor was frozen, and there was no sample for twenty seconds: the value after it is another."""
+    before, after = progress(*range(12)), progress(*range(100, 112))
+    later = tuple(Sample(at=sample.at + 32, workers=sample.workers) for sample in after)
+    assert hurts(Story("w-0"), samples=(*before, *later)) == []

@@ -147,7 +147,7 @@ def test_what_fell_due_while_nobody_was_there_is_undone_by_the_next_supervisor()
         ("no_zombie", msgspec.structs.replace(LOOK, zombies=(78,))),
         (
             "descriptors",
-            msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=49, threads=1, rss_bytes=40 << 20)),
+            msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=52, threads=1, rss_bytes=40 << 20)),
         ),
         ("threads", msgspec.structs.replace(LOOK, pump=Process(pid=12, fds=20, threads=3, rss_bytes=20 << 20))),
         ("memory", msgspec.structs.replace(LOOK, anchor=Process(pid=10, fds=50, threads=1, rss_bytes=36 << 20))),
@@ -161,10 +161,10 @@ def test_what_is_left_at_the_end_is_seen(name: str, after: Inspection) -> None:
 
 
 def test_what_grows_within_its_slack_is_back_to_where_it_was() -> None:
-    """And a service with more lives than before may hold more for them."""
-    grown = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=48, threads=2, rss_bytes=65 << 20))
+    """And a service with more lives than before may hold more for them: 8 for each, and one for each that was a standby."""
+    grown = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=51, threads=2, rss_bytes=65 << 20))
     assert {str(each.state) for each in allowances.check(lay_out(sound().record(after=grown)))} == {"held"}
-    more = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=70, threads=1, rss_bytes=1), workers=6)
+    more = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=78, threads=1, rss_bytes=1), workers=6)
     assert state(sound(), "descriptors", after=more) == "held"
     assert state(sound(), "descriptors", after=msgspec.structs.replace(more, workers=5)) == "broken"
 

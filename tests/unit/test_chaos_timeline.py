@@ -273,3 +273,28 @@ def test_a_part_that_was_killed_and_never_came_back_is_lost() -> None:
     assert traced(story).outcome is Outcome.LOST
     story.say(5.2, "pump.ready", pid=13)
     assert traced(story).outcome is Outcome.RECOVERED
+
+
+def test_who_was_asked_to_stop_did_not_end_of_what_was_done_to_it_before() -> None:
+    """Its ending carries the name of what was last done to that life, which was undone long ago."""
+    story = Story("w-0")
+    busy = story.hit(5, "cpu", "w-0", seconds=3)
+    story.undone(8, busy)
+    story.say(30, "worker.stopping", worker="w-0", spawn_id="w-0#1", reason="another member of its group failed")
+    story.ended(30.5, "w-0", 1, how="SIGKILL (asked)", chaos_id=busy)
+    story.born(31, "w-0", 2, ready=31.1)
+    found = traced(story)
+    assert (found.ending, found.sign, found.outcome) == (None, None, Outcome.PASSED)
+
+
+def test_a_sign_is_of_the_fault_before_it_and_of_no_older_one() -> None:
+    """A fault without effect does not take the effect of the next; nor one that comes long after."""
+    story = Story("w-0")
+    story.hit(5, "pipe-garbage", "w-0")
+    story.hit(8, "pipe-garbage", "w-0")
+    story.say(8.5, "worker.protocol_violated", worker="w-0", spawn_id="w-0#1", why="nonsense")
+    story.hit(20, "pipe-garbage", "w-0")
+    story.say(50, "worker.starved", worker="w-0", spawn_id="w-0#1")
+    first, second, third = lay_out(story.record()).faults
+    assert (first.sign, third.sign) == (None, None)
+    assert second.sign is not None

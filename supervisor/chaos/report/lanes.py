@@ -101,8 +101,9 @@ def _row(findings: Findings, name: str, faults: list[Measured], *, is_worker: bo
 
 def _mark(findings: Findings, one: Measured) -> Mark:
     traced = one.traced
-    over = [stamp(event) for event in (traced.undone, traced.ending) if event is not None]
-    until = min(over, default=findings.record.ended) if traced.kind.lasting else None
+    last = traced.undone or traced.ending
+    over = findings.record.ended if last is None else stamp(last)
+    until = over if traced.kind.lasting else None
     at = words.seconds(traced.fault.at - findings.record.began)
     return Mark(traced.fault.at, until, traced.fault.kind, f"{at}: {words.plain(words.fault(one))}: {words.fate(one)}")
 
