@@ -233,7 +233,7 @@ class Life:
         self.host.processes.unlisten(process)
         status = self.readiness.status if self.readiness else None
         self.say("worker.ready", ready_s=round(now - process.note["began_at"], 6), status=status)
-        self.write_down()
+        self.host.ledger.put(f"spawn/{process.spawn_id}", process.note, process.kept_from_now_on())
         self.observed(Phase.READY)
         self._watch()
         self.worker.refill()

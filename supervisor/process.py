@@ -88,6 +88,20 @@ class Process:
         for message in unheard:
             listener(message)
 
+    def kept_from_now_on(self) -> list[int] | None:
+        """What the anchor shall hold of a standby that has taken over: not its go pipe any more. None: what it holds."""
+        if "prepared" not in self.note:
+            return None
+        kept: list[int] = []
+        try:
+            kept.append(os.dup(self.beat_fd))
+            kept.append(os.dup(self.stack_fd))
+        except OSError:  # out of descriptors: it goes on holding one too many
+            for fd in kept:
+                os.close(fd)
+            return None
+        return kept
+
     def close(self) -> None:
         """Close our descriptors; the anchor closes its own when the note is dropped."""
         for fd in (self.beat_fd, self.stack_fd, self.go_fd):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from tests.real.service import Service
@@ -52,6 +54,31 @@ def test_a_standby_takes_over_from_a_hung_worker(tmp_path: Path) -> None:
         service.freeze(service.pid("a"))
         recovered = service.wait_for("worker.recovered")
         assert (recovered["pid"], recovered["standby"]) == (waiting, True)
+
+
+def test_a_standby_that_has_taken_over_holds_no_more_than_any_worker(tmp_path: Path) -> None:
+    """The pipe of its go is of no use any more, and the anchor lets go of it."""
+    config = '[workers.a]\ntarget = "job:main"\nstandby = 1\n'
+    with Service(tmp_path, config, modules={"job": JOB}) as service:
+        service.wait_for("standby.ready")
+        before = service.until(lambda: settled(service), "the anchor's descriptors do not change")
+        for round_ in range(3):
+            since = service.mark
+            service.kill(service.pid("a"))
+            service.wait_for("worker.recovered", since=since)
+            service.wait_for("standby.ready", since=since)
+            service.until(lambda: descriptors(service) == before, f"the anchor is back at {before} after {round_ + 1}")
+
+
+def descriptors(service: Service) -> int:
+    return len(os.listdir(f"/proc/{service.anchor}/fd"))
+
+
+def settled(service: Service) -> int:
+    """How many, if that has been so for a moment; else 0."""
+    first = descriptors(service)
+    time.sleep(0.3)
+    return first if descriptors(service) == first else 0
 
 
 def test_a_standby_that_cannot_prepare(tmp_path: Path) -> None:
