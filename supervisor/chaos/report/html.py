@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from supervisor.chaos.findings import Findings
 
 OPEN_FAULTS = 40  # a longer table of faults is folded
+LONG = 70  # characters of a title that is set smaller
 CLASSES = {
     Word.HELD: "yes", Word.DEVIATED: "no", Word.ABORTED: "nothere", Word.INTERRUPTED: "nothere",
     State.HELD: "yes", State.BROKEN: "no", State.UNKNOWN: "nothere",
@@ -58,7 +59,8 @@ def _header(findings: Findings) -> str:
         for name, value, more in tiles
     )
     about = f"<p>{_text(findings.description)}</p>" if findings.description else ""
-    return f"""<header><h1>{_text(findings.title)} <span class="verdict {CLASSES[verdict.word]}">{verdict.word}</span></h1>
+    size = ' class="long"' if len(findings.title) > LONG else ""
+    return f"""<header><h1{size}>{_text(findings.title)} <span class="verdict {CLASSES[verdict.word]}">{verdict.word}</span></h1>
 {about}<p>{_text(words.summary(findings))}</p>
 <p class="faint">{_text(record.service.name)}, {_text(when)}</p>
 {_reasons("Why", verdict.reasons, "no")}{_reasons("Could not be judged", verdict.beside, "nothere")}

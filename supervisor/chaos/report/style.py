@@ -15,7 +15,7 @@ STYLE = f"""
   --quarantined: #8d3fb0; --asked: #c9c9c9; --away: #d9442f80 }}
 @media (prefers-color-scheme: dark) {{ :root {{ {_variables(_DARK)}; --ready: #24423a; --ended: #e0563f; --stopping: #d98a2b;
   --starting: #c9ad3a; --quarantined: #a968cc; --asked: #555a5d; --away: #f0808080 }} }}
-body {{ max-width: 70rem }}
+body {{ max-width: 70rem }} h1.long {{ font-size: 1.15rem; line-height: 1.4 }}
 .verdict {{ font-size: 1.1rem; border: 1px solid currentColor; border-radius: .3rem; padding: .1rem .5rem; margin-left: .4rem;
   vertical-align: .2rem; white-space: nowrap }}
 .tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1rem; margin: 1.2rem 0 }}
