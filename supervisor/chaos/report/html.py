@@ -60,7 +60,8 @@ def _header(findings: Findings) -> str:
     )
     about = f"<p>{_text(findings.description)}</p>" if findings.description else ""
     size = ' class="long"' if len(findings.title) > LONG else ""
-    return f"""<header><h1{size}>{_text(findings.title)} <span class="verdict {CLASSES[verdict.word]}">{verdict.word}</span></h1>
+    word = f'<span class="verdict {CLASSES[verdict.word]}">{verdict.word}</span>'
+    return f"""<header><h1{size}>{_text(findings.title)} {word}</h1>
 {about}<p>{_text(words.summary(findings))}</p>
 <p class="faint">{_text(record.service.name)}, {_text(when)}</p>
 {_reasons("Why", verdict.reasons, "no")}{_reasons("Could not be judged", verdict.beside, "nothere")}
