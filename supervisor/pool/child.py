@@ -118,7 +118,9 @@ class Child:
 
 def in_common(target: str) -> bytes:
     """How all requests for workers of a pool begin, to a template and ("op") to a root: an object that is still open."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("NINELIVES_BEAT")}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("NINELIVES_BEAT", "NINELIVES_CHAOS"))
+    }
     said = {
         "op": "spawn",
         "kind": "spawn",

@@ -49,6 +49,13 @@ def prepare(heart):
     while os.path.exists(os.environ.get("HOLD", "")):
         heart.wait(0.01)
 
+def pool(heart):
+    from supervisor import Pool
+    with Pool(1) as pool:
+        print("hooks", hooks(), "of its pool", pool.submit(hooks).result(), flush=True)
+    heart.ready()
+    heart.wait(1000)
+
 def parent(heart):
     child = os.fork()
     if not child:
@@ -111,6 +118,13 @@ def test_where_the_hook_is(tmp_path: Path, chaos: str, more: str, *, there: bool
     with rig(tmp_path, teller(more=more), chaos=chaos) as service:
         told = service.wait_for("worker.output", worker="target", msg=lambda msg: msg.startswith("hooks"))["msg"]
         assert told == f"hooks {int(there)} modules {there} asked {1 if there else None}"
+
+
+def test_a_pool_of_a_worker_has_none(tmp_path: Path) -> None:
+    """Nobody could send its workers an order."""
+    with rig(tmp_path, teller("pool")) as service:
+        told = service.wait_for("worker.output", worker="target", msg=lambda msg: msg.startswith("hooks"))["msg"]
+        assert told == "hooks 1 of its pool 0"
 
 
 def test_the_services_own_environment_installs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
