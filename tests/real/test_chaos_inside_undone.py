@@ -34,6 +34,7 @@ def begin(service: Rig, case: Case, seconds: float | None = None) -> tuple[dict[
 def assert_restored(service: Rig, case: Case, fault: dict[str, Any], pid: int, before: Sight) -> None:
     """It has what it had, does what it did, and is the same."""
     service.until(lambda: beats(pid), "it beats again")
+    service.until(lambda: look(service, pid).threads == before.threads, "a thread that ends has ended")
     assert look(service, pid) == before
     if case.kind == "leak":
         assert rss(pid) < 30 * MIB
