@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from supervisor.chaos.record import Inspection, Process
     from supervisor.chaos.timeline import Timeline
 
-# Descriptors: of a moment's business; of each life more than before. And one of each life there is: one that was a standby
-# has a pipe more at the anchor than one that was not.
-FDS_SLACK, FDS_PER_LIFE = 8, 8
+FDS_SLACK, FDS_PER_LIFE = 8, 8  # descriptors: of a moment's business; of each life more than before
 THREADS_SLACK = 1
 MEMORY_SHARE, MEMORY_SLACK = 0.25, 16 << 20  # growth that is allowed: a quarter, and bytes
 HIT_FOR = 1.0  # seconds for which a worker counts as hit by a fault that does not last (the service's rule)
@@ -72,9 +70,9 @@ def descriptors(timeline: Timeline) -> Invariant:
 
     def most(before: Inspection, after: Inspection, process: Process) -> float | None:
         more = max(0, after.workers - before.workers)
-        return None if process.fds is None else process.fds + FDS_SLACK + after.workers + FDS_PER_LIFE * more
+        return None if process.fds is None else process.fds + FDS_SLACK + FDS_PER_LIFE * more
 
-    claim = f"descriptors back where they were (+{FDS_SLACK}, 1 a life, {FDS_PER_LIFE} for each life more)"
+    claim = f"descriptors back where they were (+{FDS_SLACK}, and {FDS_PER_LIFE} for each life more)"
     return _back(timeline, "descriptors", claim, lambda process: process.fds, most, str)
 
 

@@ -6,15 +6,18 @@ The soak and the shipped experiments hurt it. It runs `ninelives run` as anybody
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from supervisor.cli import client
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 NAME = "victim"
 STARTS_WITHIN_S = 120.0
 STOPS_WITHIN_S = 60.0
+_SEQ = re.compile(rb'"seq":([0-9]+)')
 LEAST = 12  # workers: one of every sort, and neighbours
 
 _HEAD = """#:schema ./ninelives.schema.json
@@ -104,6 +108,39 @@ def config(workers: int) -> str:
     return "".join([*parts, _GROUPS])
 
 
+class Reading:
+    """The service's log, read as it comes: every number is there once, or told of by log.dropped."""
+
+    def __init__(self) -> None:
+        self.lines = self.missing = self.excused = self.twice = 0
+        self._last = 0
+
+    def read(self, log: BinaryIO) -> None:
+        """To its end. Lines are looked at as bytes: a flood of them is part of what is tried."""
+        for line in log:
+            found = _SEQ.search(line)
+            if found is None:
+                continue
+            self.lines += 1
+            number = int(found[1])
+            if number <= self._last:
+                self.twice += 1
+            elif self._last:
+                self.missing += number - self._last - 1
+            self._last = max(number, self._last)
+            if b'"event":"log.dropped"' in line:
+                self.excused += int(json.loads(line).get("count") or 0)
+
+    def wrong(self) -> list[str]:
+        """What is wrong with it, in words."""
+        found = []
+        if self.missing > self.excused:
+            found.append(f"{self.missing} of its log lines are missing, and log.dropped tells of {self.excused}")
+        if self.twice:
+            found.append(f"{self.twice} of its log lines came twice, or out of order")
+        return found
+
+
 class Victim:
     """The service, for as long as the context lasts. `left`: what was wrong with its end, in words; empty if nothing."""
 
@@ -113,7 +150,9 @@ class Victim:
         (self.folder / "beacon.py").write_text(_BEACON)
         self.socket = str(self.folder / "run" / "ninelives" / f"{NAME}.sock")
         self.left: list[str] = []
+        self.log = Reading()
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
 
     def __repr__(self) -> str:
         return f"<Victim in {self.folder}>"
@@ -127,8 +166,10 @@ class Victim:
         with open(self.folder / "stderr", "wb") as errors:
             self._process = subprocess.Popen(
                 [*run, "--log-format", "json"],
-                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
             )  # fmt: skip
+        self._reader = threading.Thread(target=self.log.read, args=(self._process.stdout,), name="log", daemon=True)
+        self._reader.start()
         try:
             self._wait_until_ready()
         except BaseException:
@@ -162,6 +203,9 @@ class Victim:
             self.left.append(f"the service did not stop within {STOPS_WITHIN_S:g} s")
             process.kill()
             process.wait()
+        if self._reader is not None:
+            self._reader.join(STOPS_WITHIN_S)
+        self.left += self.log.wrong()
         if "Traceback" in self.errors:
             self.left.append(f"a mistake of ours on its stderr: {self.errors[-2000:]}")
         shutil.rmtree(self.folder, ignore_errors=True)

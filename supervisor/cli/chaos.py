@@ -24,6 +24,7 @@ _ACTIONS = {
     "inject": "chaos_inject:main",
     "run": "chaos_run:run",
     "monkey": "chaos_run:monkey_run",
+    "soak": "chaos_soak:main",
 }
 _COLUMNS = [Column("KIND"), Column("WHERE"), Column("LASTS", drop=2), Column("ENDS A LIFE", drop=1), Column("WHAT")]
 LISTED = 12  # workers by name

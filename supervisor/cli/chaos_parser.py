@@ -46,6 +46,7 @@ def add_arguments(chaos: argparse.ArgumentParser) -> None:
     _inject(add)
     _run(add)
     _monkey(add)
+    _soak(add)
     _report(add)
     _add_service(add("halt", "undo every fault that goes on, now; whoever injects is stopped"))
 
@@ -137,6 +138,26 @@ def _monkey(add: Add) -> None:
     _add_yes(sub)
     _add_report(sub)
     _add_service(sub)
+
+
+def _soak(add: Add) -> None:
+    sub = add("soak", "hurt a service of its own with every kind of fault there is, and hold it to every promise")
+    sub.add_argument(
+        "--workers", type=_number, metavar="N", default=200, help="so many workers, 12 or more (default: 200)"
+    )
+    for flag, summary, default in (
+        ("--for", "how long it goes on", 240.0),
+        ("--mean", "between two faults on average", 0.15),
+        ("--round", "after so long everything is judged, and begun anew", 300.0),
+    ):
+        sub.add_argument(
+            flag, dest={"--for": "lasting", "--round": "round_s", "--mean": "mean"}[flag], type=parser.seconds,
+            metavar="DURATION", default=default, help=f"{summary} (default: {default:g}s)",
+        )  # fmt: skip
+    sub.add_argument("--without", type=_words, metavar="KIND,…", default=(), help="leave out these kinds")
+    _add_seed(sub)
+    sub.add_argument("--journals", metavar="FOLDER", help="where a journal of each round is written (default: nowhere)")
+    _add_format(sub)
 
 
 def _report(add: Add) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from supervisor.chaos.experiment import Experiment
     from supervisor.chaos.performer import Step
+    from supervisor.chaos.record import Record
 
 REST_S = 30.0  # for workers to come back once everything is undone
 INTERRUPTED_REST_S = 5.0  # the same, for somebody who does not want to wait
@@ -83,27 +84,23 @@ def monkey_run(args: argparse.Namespace) -> int:
 
 
 class Run:
-    """One run of an experiment against a service. lasting: about how long its method takes, None if nobody knows."""
+    """One run of an experiment against a service. lasting: about how long its method takes, None if nobody knows.
+
+    each: whether every fault is told of in a line of its own.
+    """
 
     def __init__(
         self, path: str, experiment: Experiment, providers: Providers, wishes: Wishes, seed: int,
-        *, lasting: float | None = None,
+        *, lasting: float | None = None, each: bool = True,
     ) -> None:  # fmt: skip
         self._path, self._experiment, self._providers, self._wishes = path, experiment, providers, wishes
-        self._seed, self._lasting = seed, lasting
+        self._seed, self._lasting, self._each = seed, lasting, each
         self._denials: list[client.Denied | client.NoAnswer] = []
 
     def perform(self, journal_path: str, args: argparse.Namespace) -> int:
         """Run, write the journal, tell the report; the exit code."""
         print(f"{self._experiment.title} (seed {self._seed})", file=sys.stderr)
-        with Session(self._path) as session, Observer(session) as observer:
-            expected = tuple((journals.extension(self._experiment.tree, EXTENSION) or {}).get("expected", ()))
-            binding = Binding(session, observer, random.Random(self._seed), self._seed, expected)  # noqa: S311
-            with using(binding):
-                journal = self._run(binding)
-            observer.end()
-            record = binding.record()
-        journals.extend(journal, {"seed": self._seed, "record": as_json(record)})
+        journal, record = self.carry_out()
         journals.written(journal, journal_path)
         code = tell(journal, args)
         print(f"journal: {journal_path}", file=sys.stderr)
@@ -113,8 +110,20 @@ class Run:
             return denial.code
         return code
 
+    def carry_out(self) -> tuple[dict[str, Any], Record]:
+        """Run, and nothing else: the journal with the record in it, and the record."""
+        with Session(self._path) as session, Observer(session) as observer:
+            expected = tuple((journals.extension(self._experiment.tree, EXTENSION) or {}).get("expected", ()))
+            binding = Binding(session, observer, random.Random(self._seed), self._seed, expected)  # noqa: S311
+            with using(binding):
+                journal = self._run(binding)
+            observer.end()
+            record = binding.record()
+        journals.extend(journal, {"seed": self._seed, "record": as_json(record)})
+        return journal, record
+
     def _run(self, binding: Binding) -> dict[str, Any]:
-        with Progress(binding, lasting=self._lasting) as progress:
+        with Progress(binding, lasting=self._lasting, each=self._each) as progress:
 
             def listen(step: Step) -> None:
                 if isinstance(step.error, client.Denied | client.NoAnswer):

@@ -161,10 +161,10 @@ def test_what_is_left_at_the_end_is_seen(name: str, after: Inspection) -> None:
 
 
 def test_what_grows_within_its_slack_is_back_to_where_it_was() -> None:
-    """And a service with more lives than before may hold more for them: 8 for each, and one for each that was a standby."""
-    grown = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=51, threads=2, rss_bytes=65 << 20))
+    """And a service with more lives than before may hold more for them: 8 for each."""
+    grown = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=47, threads=2, rss_bytes=65 << 20))
     assert {str(each.state) for each in allowances.check(lay_out(sound().record(after=grown)))} == {"held"}
-    more = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=78, threads=1, rss_bytes=1), workers=6)
+    more = msgspec.structs.replace(LOOK, supervisor=Process(pid=11, fds=72, threads=1, rss_bytes=1), workers=6)
     assert state(sound(), "descriptors", after=more) == "held"
     assert state(sound(), "descriptors", after=msgspec.structs.replace(more, workers=5)) == "broken"
 
