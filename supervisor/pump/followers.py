@@ -122,6 +122,8 @@ class Follower:
             self._say(f"{lost} lines missed: {self._why(missed=missed)}", count=lost)
             self.full = False
         self.after = 0
+        if self.at >= self.until:
+            self.since = ""  # what comes now comes after whatever moment that was, by whichever clock
         self.at += len(chunk)
         self.seen = seq_of(chunk[chunk.rfind(b"\n", 0, -1) + 1 :])
         wanted = chunk if self.output else _OUTPUT.sub(b"", chunk)  # in C: most lines are output
@@ -141,6 +143,7 @@ class Follower:
     def _wants(self, value: dict[str, Any]) -> bool:
         if self.since and str(value.get("timestamp", "")) < self.since:
             return False
+        self.since = ""  # from here on everything: a clock that is set back must not make a hole
         if self.levels is not None and value.get("level") not in self.levels:
             return False
         if any(not glob.match(str(value.get(key, ""))) for key, glob in self.globs.items()):

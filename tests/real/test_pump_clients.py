@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,3 +100,23 @@ def test_the_lines_with_some_words_are_those_and_no_others(text: str, needles: l
     chunk, words = text.encode() + b"\n", [needle.encode() for needle in needles]
     expected = [line for line in chunk.splitlines(keepends=True) if all(word in line for word in words)]
     assert list(lines_with(words, chunk)) == expected
+
+
+def kept(rig: Rig) -> list[bytes]:
+    with rig.follow(events="worker.progress") as client, client.makefile("rb") as file:
+        return file.readlines()
+
+
+def test_a_clock_that_was_set_back_makes_no_hole_for_who_asks_since(rig: Rig) -> None:
+    """`since` is a place in the log: from there on every line comes, with whatever stamp, and so does every new one."""
+    for number, hour in enumerate(("10", "13", "11")):
+        rig.event("worker.progress", msg=str(number), timestamp=f"2026-01-01T{hour}:00:00.000000Z")
+    wait_until(lambda: len(kept(rig)) == 3)
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
+    with rig.follow(follow=True, since=noon) as client:
+        found = read_lines(client.fileno(), lambda lines: len(lines) >= 2)
+        assert [line["msg"] for line in found if line["event"] == "worker.progress"] == ["1", "2"]
+    evening = datetime(2026, 1, 1, 18, tzinfo=UTC).timestamp()
+    with rig.follow(follow=True, since=evening, events="worker.progress") as client:
+        rig.event("worker.progress", msg="3", timestamp="2026-01-01T09:00:00.000000Z")
+        assert [line["msg"] for line in read_lines(client.fileno(), bool)] == ["3"]
