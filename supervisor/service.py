@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from supervisor.log import Log
     from supervisor.spec import Config
 
+UNDONE_WITHIN = 1.0  # seconds a stop waits for faults to be undone; what takes longer is undone beside it
 MOST_REPLICAS = 10_000
 
 
@@ -99,6 +100,7 @@ class Service:
         """Every worker down, in reverse order of need; then the standbys."""
         self.herald.leave()
         undoing = asyncio.create_task(self.chaos.ongoing.undo(list(self.chaos.ongoing.faults), "stopping"))
+        await asyncio.wait([undoing], timeout=UNDONE_WITHIN)  # first: a SIGTERM that is ignored at that moment is lost
         if self._top is not None:
             self._top.cancel()
             await asyncio.wait([self._top])
