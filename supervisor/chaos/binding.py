@@ -13,8 +13,10 @@ import os
 import random
 import secrets
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from supervisor.chaos import glance
 from supervisor.chaos.observer import Observer
 from supervisor.chaos.session import CALLED_OFF, Aborted, Halted, Session
 from supervisor.cli import client
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from supervisor.chaos.record import Injected, Record
+
+
+TRIES = 5
+RESUMES_WITHIN_S = 10.0
 
 
 class Binding(NamedTuple):
@@ -38,9 +44,35 @@ class Binding(NamedTuple):
     expected: tuple[str, ...] = ()
     epoch: int = 0
 
-    def inject(self, kind: str, workers: Sequence[str], **how: Any) -> list[Injected]:
-        """As `Session.inject`, unless it was called off."""
-        return self.session.inject(kind, workers, epoch=self.epoch, **how)
+    def inject(self, kind: str, workers: Sequence[str] = (), **how: Any) -> list[Injected]:
+        """As `Session.inject`, unless it was called off. Should the supervisor die over it, what it did is found out."""
+        for _ in range(TRIES):
+            asked = time.monotonic()
+            try:
+                return self.session.inject(kind, workers, epoch=self.epoch, **how)
+            except client.Dropped:
+                done = self._done(kind, workers, asked)
+            if done:
+                self.session.faults += done
+                return done
+        raise client.Dropped(f"the supervisor went away {TRIES} times before it had done {kind}")
+
+    def _done(self, kind: str, workers: Sequence[str], asked: float) -> list[Injected]:
+        """What the events say: each fault is told of, and that is safe at the anchor, before it is done.
+
+        The next supervisor's first word stands behind everything the last one said.
+        """
+        self.observer.wait_until(
+            lambda: bool(self.observer.events("supervisor.resumed", since=asked)), RESUMES_WITHIN_S
+        )
+        self.observer.catch_up()
+        failed = (event["chaos_id"] for event in self.observer.events("chaos.undone") if event["reason"] == "failed")
+        known = {*failed, *(fault.chaos_id for fault in self.session.faults)}
+        told = (glance.injected(event) for event in self.observer.events("chaos.injected", since=asked))
+        return [
+            fault for fault in told
+            if fault.kind == kind and fault.chaos_id not in known and (fault.worker is None or fault.worker in workers)
+        ]  # fmt: skip
 
     def record(self, expected: Sequence[str] = ()) -> Record:
         """What was seen so far."""

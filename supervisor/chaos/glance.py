@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from supervisor import kernel
-from supervisor.chaos.record import Member, Own, Row, Sample
+from supervisor.chaos.record import Injected, Member, Own, Row, Sample
 
 
 def sample(status: dict[str, Any], now: float) -> Sample:
@@ -29,6 +29,16 @@ def _own(pid: int) -> Own:
             counts.append(None)
     children = None if seen is None else len(kernel.children(pid))
     return Own(fds=counts[0], threads=counts[1], rss_bytes=seen and seen.rss_bytes, children=children)
+
+
+def injected(event: dict[str, Any]) -> Injected:
+    """A fault as a `chaos.injected` tells of it."""
+    at, lasts = event["monotonic_s"], event.get("for_s")
+    return Injected(
+        chaos_id=event["chaos_id"], kind=event["kind"], at=at, until=at + lasts if lasts else None, seconds=lasts,
+        worker=event.get("worker"), spawn_id=event.get("spawn_id"), pid=event.get("pid"),
+        parameters=event.get("parameters") or {},
+    )  # fmt: skip
 
 
 def members(status: dict[str, Any], may_hit: set[str]) -> list[Member]:

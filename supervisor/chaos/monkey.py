@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor.chaos import choice, hit
 from supervisor.chaos.schedule import BadPlan, turns
-from supervisor.chaos.session import Halted, Refused, Usage
+from supervisor.chaos.session import Refused, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 
 
 def run(binding: Binding, plan: Plan, seed: int) -> Result:
-    """Do as planned. Usage, Refused before anything is done; Halted, session.Aborted in the middle."""
+    """Do as planned. Usage, Refused before anything is done; session.Aborted in the middle."""
     try:
         schedule = turns(plan, seed)
     except BadPlan as error:
@@ -43,8 +43,6 @@ def run(binding: Binding, plan: Plan, seed: int) -> Result:
         _wait_for(binding, began + turn.at)
         try:
             injected += len(_inject(binding, plan, turn))
-        except Halted:
-            raise
         except Refused as error:
             held_back, why = held_back + 1, str(error)
     _wait_for(binding, began + plan.lasting)

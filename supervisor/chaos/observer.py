@@ -108,7 +108,7 @@ class Observer:
             return
         self.ended = time.monotonic()
         with contextlib.suppress(client.NoAnswer, client.Denied, client.Dropped):
-            self._hear_the_last()
+            self.catch_up()
             status = self.session.status()
             self._anchor_after = status["supervisor"]["anchor_pid"]
             self.after = inspection.inspect(self._anchor_after, status, self._events)
@@ -171,6 +171,12 @@ class Observer:
                     return False
                 self._news.wait(min(left, _LOOK_S))
         return True
+
+    def catch_up(self) -> None:
+        """Wait until the last event there is has come; not for ever, for it may be one that is not told to us."""
+        time.sleep(_IN_THE_PIPE_S)
+        last = max((line.record.get("seq", 0) for line in Stream(self.session.path, self._tail()).kept()), default=0)
+        self.wait_until(lambda: self._seq >= last, _LAST_WORDS_S)
 
     def record(self, *, seed: int | None = None, expected: Sequence[str] = ()) -> Record:
         """All that was seen so far; the whole of it after `end`."""
@@ -247,12 +253,6 @@ class Observer:
         elif self._flood > FLOOD:
             self._missing = None
             self._stream.choose({"since": self._since, "output": False})
-
-    def _hear_the_last(self) -> None:
-        """Wait until the last line there is has come; not for ever, for it may be one that is not told to us."""
-        time.sleep(_IN_THE_PIPE_S)
-        last = max((line.record.get("seq", 0) for line in Stream(self.session.path, self._tail()).kept()), default=0)
-        self.wait_until(lambda: self._seq >= last, _LAST_WORDS_S)
 
     def _tail(self) -> dict[str, Any]:
         tail = {"since": self._since, "last": 1}

@@ -41,15 +41,15 @@ class Usage(client.Denied):
         super().__init__(sentence, 2)
 
 
-class Halted(Refused):
-    """Somebody ran `chaos halt`: what this session did is undone, and it does nothing more."""
-
-
 class Aborted(client.Denied):
-    """Too few workers were ready: the service has undone everything; exit code 4."""
+    """The service has undone everything, for too few workers were ready: exit code 4."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence, 4)
+
+
+class Halted(Aborted):
+    """Somebody ran `chaos halt`: what this session did is undone, and it does nothing more."""
 
 
 class Session:

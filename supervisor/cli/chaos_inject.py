@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor.chaos import blast, hit, outcome, timeline
 from supervisor.chaos.binding import Binding
 from supervisor.chaos.observer import Observer
-from supervisor.chaos.session import Session
+from supervisor.chaos.session import Halted, Session
 from supervisor.cli import client
 from supervisor.cli.chaos_live import Progress
 from supervisor.cli.paint import harmless
@@ -58,12 +58,15 @@ def _inject(binding: Binding, names: Sequence[str], args: argparse.Namespace) ->
     session, observer = binding.session, binding.observer
     try:
         with Progress(binding):
-            faults = session.inject(args.kind, names, seconds=args.seconds, parameters=dict(args.parameters))
+            faults = binding.inject(args.kind, names, seconds=args.seconds, parameters=dict(args.parameters))
             traced = hit.wait(binding, faults, args.within)
+            binding.check()
     except KeyboardInterrupt:
         undone = session.halt()
         print(f"interrupted; undone: {', '.join(undone) or 'nothing was left to undo'}", file=sys.stderr)
         return 130
+    if any(each.undone is not None and each.undone.get("reason") == "asked" for each in traced):
+        raise Halted("somebody halted it: what was injected is undone")
     observer.end()
     hurts = blast.blast(timeline.lay_out(binding.record()))
     over = all(hit.is_over(observer, each, time.monotonic()) for each in traced)

@@ -11,8 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from supervisor.chaos import hit, outcome
-from supervisor.chaos.record import Injected
+from supervisor.chaos import glance, hit, outcome
 from supervisor.chaos.trace import Outcome, stamp
 from supervisor.cli.paint import cut, duration, harmless, paint
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from supervisor.chaos.binding import Binding
+    from supervisor.chaos.record import Injected
     from supervisor.chaos.trace import Traced
 
 _EVERY_S = 0.1
@@ -71,11 +71,7 @@ class Progress:
         if event.get("monotonic_s", 0.0) < self._binding.observer.began:
             return  # somebody else's, before us
         if event["event"] == "chaos.injected":
-            fault = Injected(
-                chaos_id=event["chaos_id"], kind=event["kind"], at=event["monotonic_s"], worker=event.get("worker"),
-                spawn_id=event.get("spawn_id"), pid=event.get("pid"),
-                until=event["monotonic_s"] + event["for_s"] if event.get("for_s") else None,
-            )  # fmt: skip
+            fault = glance.injected(event)
             with self._lock:
                 self._open[fault.chaos_id] = fault
                 if not self._live and self._each:

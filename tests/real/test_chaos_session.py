@@ -236,6 +236,31 @@ def test_a_long_run_keeps_fewer_samples(tmp_path: Path, monkeypatch: pytest.Monk
             assert list(samples) == sorted(samples, key=lambda sample: sample.at)
 
 
+def test_what_a_dying_supervisor_did_is_found_out(tmp_path: Path) -> None:
+    """It is killed again and again in the middle of requests: what was injected is known, no more and no less."""
+    workers = '[workers.w]\ntarget = "job:main"\nreplicas = 4\nchaos = true\nmax_failures = 1000\n'
+    with at_hand(service(tmp_path, max_count=4, workers=workers)) as hand:
+        for number in range(12):
+            kill = threading.Timer(0.0005 * number, hand.service.kill, args=[hand.service.supervisor])
+            since = hand.service.mark
+            kill.start()
+            try:
+                for _ in range(4):
+                    hand.binding.inject("term", [f"w-{number % 4}"])
+            except Refused:  # it has been hit a moment ago
+                pass
+            kill.join()
+            hand.service.wait_for("supervisor.resumed", since=since)
+        assert actions.settle(within=30)
+        hand.observer.catch_up()
+        failed = [event["chaos_id"] for event in hand.observer.events("chaos.undone") if event["reason"] == "failed"]
+        told = [
+            event["chaos_id"] for event in hand.observer.events("chaos.injected") if event["chaos_id"] not in failed
+        ]
+        assert sorted(told) == sorted(fault.chaos_id for fault in hand.session.faults)
+        assert told
+
+
 STORM = """
 import json, sys
 from supervisor.chaos import actions, probes
