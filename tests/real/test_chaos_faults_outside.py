@@ -307,8 +307,8 @@ def test_the_next_supervisor_undoes_what_the_last_one_did(tmp_path: Path, kind: 
     """At its time, and whatever was to be known for it has outlived the one who did it."""
     with rig(tmp_path, '[workers.target]\ntarget = "acts:steady"\nchaos = true\n') as service:
         pid = service.pid("target")
-        fault = service.inject(kind, "target", seconds=1.5)
-        assert LASTING[kind](pid, fault)
+        fault = service.inject(kind, "target", seconds=4.0)
+        until(lambda: LASTING[kind](pid, fault), "it is done")  # a signal takes a moment
         service.kill_supervisor()
         assert LASTING[kind](pid, fault)
         assert service.undone(fault)["reason"] == "over"

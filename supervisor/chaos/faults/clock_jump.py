@@ -32,7 +32,7 @@ FAULT = Fault(
 
 def possible() -> str | None:
     """To set the clock takes a capability."""
-    with open("/proc/self/status", encoding="ascii") as file:
+    with open("/proc/self/status", encoding="utf-8") as file:
         effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
     return (
         None
