@@ -13,6 +13,7 @@ from supervisor.chaos import blast, hit, outcome, timeline
 from supervisor.chaos.binding import Binding
 from supervisor.chaos.observer import Observer
 from supervisor.chaos.session import Halted, Session
+from supervisor.chaos.trace import Outcome, stamp
 from supervisor.cli import client
 from supervisor.cli.chaos_live import Progress
 from supervisor.cli.paint import harmless
@@ -79,13 +80,22 @@ def _inject(binding: Binding, names: Sequence[str], args: argparse.Namespace) ->
 
 
 def _sentences(binding: Binding, traced: Sequence[Traced], hurts: Sequence[blast.Hurt]) -> list[str]:
-    lines = [f"{each.name}: {outcome.sentence(each)}" for each in traced[:LISTED]]
-    if len(traced) > LISTED:
-        lines.append(f"… and {len(traced) - LISTED} more")
+    lines = [f"{each.name}: {outcome.sentence(each)}" for each in traced] if len(traced) <= LISTED else _summary(traced)
     if hurts:
         return [*lines, *(f"{hurt.worker} was hurt too: it {hurt.what}" for hurt in hurts)]
     others = len(binding.observer.members_by_name) - len({each.fault.worker for each in traced} - {None})
-    return [*lines, f"{others} neighbours untouched" if others != 1 else "1 neighbour untouched"]
+    return [*lines, f"{others} neighbour{'s' if others != 1 else ''} untouched"] if others else lines
+
+
+def _summary(traced: Sequence[Traced]) -> list[str]:
+    """Of many faults: those that went well in a line, the others by name."""
+    well = [each for each in traced if each.outcome in (Outcome.RECOVERED, Outcome.PASSED)]
+    recovered = [each for each in well if each.ready is not None]
+    lines = [f"{len(recovered)} recovered, {len(well) - len(recovered)} lived on"]
+    if recovered:
+        slowest = max(recovered, key=lambda each: stamp(each.ready or {}) - each.fault.at)
+        lines[0] += f"; the slowest was {slowest.name}, which {outcome.sentence(slowest)}"
+    return [*lines, *(f"{each.name}: {outcome.sentence(each)}" for each in traced if each not in well)]
 
 
 def _as_json(binding: Binding, traced: Sequence[Traced], hurts: Sequence[blast.Hurt]) -> dict[str, Any]:

@@ -157,6 +157,17 @@ def test_what_is_not_injected_is_a_sentence_and_a_code(one: Service, words: list
     assert one.seen("chaos.injected") == []
 
 
+def test_many_faults_are_told_together(tmp_path: Path) -> None:
+    """How many recovered, and who was slowest; nobody reads forty lines."""
+    workers = '[workers.w]\ntarget = "job:main"\nreplicas = 10\nchaos = true\n'
+    with service(tmp_path, workers=workers, max_count=10) as one:
+        one.wait_for("supervisor.ready")
+        done = typed(one, "inject", "kill", "--all", "--yes")
+    assert done.returncode == 0, done.stderr
+    said = r"10 recovered, 0 lived on; the slowest was w-\d, which recovered in [\d.]+ m?s\n"
+    assert re.fullmatch(said, done.stdout)
+
+
 def test_ctrl_c_undoes_and_is_130(patient: Service) -> None:
     """At once: not after the seconds a lease may be held by nobody."""
     pid = patient.pid("w-1")

@@ -1,0 +1,74 @@
+"""When a fault is over, for somebody who waits for it: what has come of it by now, and whether more can come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor.chaos import outcome
+from supervisor.chaos.record import Injected, Kind, Member
+
+AT = 100.0
+KINDS = {
+    kind.kind: kind
+    for kind in (
+        Kind(kind="kill", place="outside", ends="ending"),
+        Kind(kind="freeze", place="outside", ends="maybe", lasting=True),
+        Kind(kind="pipe-close", place="inside", ends="maybe"),
+        Kind(kind="hb-burst", place="inside", ends="never"),
+        Kind(kind="upgrade", place="part", ends="never"),
+        Kind(kind="kill-pump", place="part", ends="never"),
+    )
+}
+BEATING = Member(worker="w", beat_within=2.0)
+
+
+def event(name: str, after: float, **fields: Any) -> dict[str, Any]:
+    mine = {} if not name.startswith("worker.") else {"worker": "w", "spawn_id": "w#1"}
+    return {"event": name, "monotonic_s": AT + after, **mine, **fields}
+
+
+UNDONE = event("chaos.undone", 1.0, chaos_id="c", reason="over", how="SIGCONT")
+ENDED = event("worker.ended", 0.1, how="SIGKILL", chaos_id="c")
+READY = event("worker.ready", 0.2, spawn_id="w#2")
+
+
+@pytest.mark.parametrize(
+    ("kind", "events", "after", "over", "says"),
+    [
+        ("kill", [], 60, False, "lost"),
+        ("kill", [ENDED], 1, False, None),
+        ("kill", [ENDED, READY], 1, True, "recovered in 200.0 ms"),
+        ("kill", [ENDED, event("worker.quarantined", 0.2)], 1, True, "quarantined"),
+        ("freeze", [], 60, False, None),
+        ("freeze", [event("worker.frozen", 0.01)], 60, False, None),
+        ("freeze", [event("worker.frozen", 0.01), UNDONE], 2, True, "undone after 1.00 s (over: SIGCONT), lived on"),
+        ("freeze", [event("worker.hung", 0.9), UNDONE], 2, False, None),
+        ("pipe-close", [], 4.9, False, None),
+        ("pipe-close", [], 5.1, True, "lived on"),
+        ("hb-burst", [], 1.1, True, "lived on"),
+        ("upgrade", [], 20, False, None),
+        ("upgrade", [event("supervisor.upgraded", 1.5)], 2, True, "recovered in 1.50 s"),
+        ("kill-pump", [event("pump.ended", 0.01)], 2, False, None),
+        ("kill-pump", [event("pump.ended", 0.01), event("pump.ready", 0.1)], 2, True, "recovered in 100.0 ms"),
+    ],
+)
+def test_a_fault_is_over_when_nothing_more_can_come_of_it(
+    kind: str, events: list[dict[str, Any]], after: float, over: bool, says: str | None
+) -> None:
+    """An ending wants a next life, a lasting fault its undoing, silence as long as a silence may go unnoticed."""
+    worker = None if KINDS[kind].place == "part" else "w"
+    fault = Injected(
+        chaos_id="c",
+        kind=kind,
+        at=AT,
+        worker=worker,
+        spawn_id=worker and "w#1",
+        until=AT + 90 if kind == "freeze" else None,
+    )
+    now = AT + after
+    traced = outcome.trace(fault, events, now=now, kinds=KINDS, member=BEATING)
+    assert outcome.is_over(traced, now, BEATING) is over
+    if says is not None:
+        assert outcome.sentence(traced) == says
