@@ -73,7 +73,7 @@ threading.Thread(target=Heart.from_environment).start()
 first = Heart.from_environment()
 heart = Heart.from_environment()
 heart.ready()
-while not heart.wait(0.02):
+while not first.wait(0.02):
     heart.beat()
 """
 
