@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor.chaos import choice, outcome
 from supervisor.chaos.session import Refused, Usage
-from supervisor.chaos.trace import stamp
+from supervisor.chaos.trace import PARTS, stamp
 
 if TYPE_CHECKING:
     import random
@@ -93,7 +93,7 @@ def events_of(observer: Observer, fault: Injected, kinds: Mapping[str, Kind]) ->
     """Those that can tell of it, from just before it on."""
     since = fault.at - 1.0
     kind = kinds.get(fault.kind)
-    if fault.worker is not None and (kind is None or kind.place != PART):
+    if fault.worker is not None and fault.kind not in PARTS and (kind is None or kind.place != PART):
         return observer.events(worker=fault.worker, since=since)
     return [event for event in observer.events(since=since) if not event["event"].startswith("worker.")]
 

@@ -8,7 +8,7 @@ import time
 from fnmatch import fnmatchcase
 from typing import Any
 
-from supervisor.chaos import allowances, blast, figures, hit, timeline, trace
+from supervisor.chaos import allowances, blast, consequences, figures, hit, timeline, trace
 from supervisor.chaos.binding import Binding, current
 from supervisor.chaos.invariants import State
 from supervisor.chaos.session import Usage
@@ -20,10 +20,15 @@ __all__ = [
     "broken_invariants",
     "count",
     "hurt",
+    "impatient",
     "phase",
     "recovery",
     "same_anchor",
     "same_supervisor",
+    "silenced",
+    "slow",
+    "spared",
+    "unnoticed",
     "unrecovered",
 ]
 
@@ -90,6 +95,77 @@ def unrecovered(*, configuration: dict[str, Any] | None = None) -> list:  # type
     """Workers, or `the service`, that were hit and whose fault is not over: neither recovered from nor undone."""
     over = {trace.Outcome.RECOVERED, trace.Outcome.PASSED}
     return [each.name for each in _timeline(current(configuration)).faults if each.outcome not in over]
+
+
+def unnoticed(
+    event: str | list,  # type: ignore[type-arg]
+    kind: str | None = None,
+    worker: str = "*",
+    within: float = 3.0,
+    *,
+    configuration: dict[str, Any] | None = None,
+) -> list:  # type: ignore[type-arg]
+    """Workers, or `the service`, that were hit and of which no such event came, not even within so many seconds from now.
+
+    event: a name or a glob, or a list of them, of which one is enough. kind, worker: of those faults only. Nobody, as long
+    as no fault was injected.
+    """
+    binding = current(configuration)
+    names = [event] if isinstance(event, str) else event
+
+    def look() -> list[str]:
+        return [each.name for each in consequences.unnoticed(_timeline(binding), names, kind=kind, worker=worker)]
+
+    binding.observer.wait_until(lambda: not look(), within)
+    return look()
+
+
+def slow(
+    than: float,
+    figure: str = "own_s",
+    kind: str | None = None,
+    worker: str = "*",
+    *,
+    configuration: dict[str, Any] | None = None,
+) -> list:  # type: ignore[type-arg]
+    """Workers, or `the service`, that were hit and for which a figure of the report is above so many seconds, or not there.
+
+    figure: detect_s, decide_s, delay_s, startup_s, recovery_s or own_s (recovery less the backoff asked for).
+    """
+    if figure not in figures.NAMES:
+        raise Usage(f"no figure is called {figure!r}: there are {', '.join(figures.NAMES)}")
+    laid = _timeline(current(configuration))
+    return [each.name for each in consequences.slow(laid, than, figure=figure, kind=kind, worker=worker)]
+
+
+def spared(*, configuration: dict[str, Any] | None = None) -> list:  # type: ignore[type-arg]
+    """Members of groups that did not restart, though their group's strategy says so of one that was hit and ended."""
+    return list(consequences.spared(_timeline(current(configuration))))
+
+
+def impatient(worker: str = "*", *, configuration: dict[str, Any] | None = None) -> list:  # type: ignore[type-arg]
+    """Workers that were started again before their backoff was over, or whose backoffs do not grow within a streak."""
+    return list(consequences.impatient(_timeline(current(configuration)), worker))
+
+
+def silenced(
+    lines: int, kind: str | None = None, within: float = 3.0, *, configuration: dict[str, Any] | None = None
+) -> list:  # type: ignore[type-arg]
+    """Workers that were hit and of whose output fewer lines than these have come, even within so many seconds from now.
+
+    Raises RuntimeError if there was so much output that it was not counted.
+    """
+    binding = current(configuration)
+    hit_ones = {one.worker for one in binding.session.faults if one.worker is not None and kind in (None, one.kind)}
+
+    def look() -> list[str]:
+        counts = {name: binding.observer.lines(name) for name in hit_ones}
+        if None in counts.values():
+            raise RuntimeError("there was a flood of output, and nobody has counted the lines")
+        return sorted(name for name, number in counts.items() if (number or 0) < lines)
+
+    binding.observer.wait_until(lambda: not look(), within)
+    return look()
 
 
 def count(event: str, worker: str | None = None, *, configuration: dict[str, Any] | None = None) -> int:

@@ -45,6 +45,10 @@ class Turn(NamedTuple):
 
 def turns(plan: Plan, seed: int) -> Iterator[Turn]:
     """Return the turns of a plan, in order and one by one; BadPlan at once."""
+    for name in ("mean", "least", "lasting"):
+        value = getattr(plan, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BadPlan(f"{name}: {value!r} is no number of seconds")
     if not plan.kinds:
         raise BadPlan("kinds: there is none")
     if not 0 <= plan.least <= plan.mean < float("inf"):

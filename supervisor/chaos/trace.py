@@ -144,8 +144,8 @@ def _trace_part(record: Record, fault: Injected, kind: Kind, events: Sequence[Ev
 
 
 def _fits(event: Event, fault: Injected) -> bool:
-    if fault.kind == "kill-standby" and fault.worker is not None and event.get("worker") != fault.worker:
-        return False
+    if fault.kind == "kill-standby" and fault.worker is not None:  # a standby is that of all replicas
+        return event.get("worker") in (fault.worker, fault.worker.rpartition("-")[0])
     ends_process = str(event["event"]).endswith(".ended")
     return not (ends_process and fault.pid is not None and "pid" in event) or event["pid"] == fault.pid
 

@@ -2,8 +2,9 @@
 
 A value of the configuration is anything JSON can say, or comes from the environment ({"type": "env", "key": …, "default": …,
 "env_var_type": …}), or from a probe that is called when the run begins ({"type": "probe", …}), or from whoever runs the
-experiment (`given`, which goes before all). Secrets are objects of values or of environment variables. Of a string that
-is one `${name}` the value keeps its type; within a longer one it becomes text. The configuration goes before the secrets.
+experiment (`given`, which goes before all; what is given as text for a number or a flag is read as one). Secrets are
+objects of values or of environment variables. Of a string that is one `${name}` the value keeps its type; within a longer
+one it becomes text. The configuration goes before the secrets.
 The rules are string.Template's, as the Chaos Toolkit's are: `$name` is filled in too, where there is one, and `$$` is $.
 """
 
@@ -92,7 +93,7 @@ def read_variables(
     place = spot.at("configuration")
     declared = place.table(tree.get("configuration", {}))
     for key, value in declared.items():
-        wanted = given.get(key, value)
+        wanted = _like(given[key], value, place.at(key)) if key in given else value
         if isinstance(wanted, dict) and wanted.get("type") == "probe":
             dynamic[key] = wanted
         else:
@@ -139,6 +140,23 @@ def converted(value: Any, kind: str) -> Any:  # noqa: PLR0911 - a table
                 return value
     except ValueError:
         raise ValueError(f"{value[:60]!r} cannot be read as {kind}") from None
+
+
+def _like(given: Any, declared: Any, spot: Spot) -> Any:
+    """What was given as text for a number or a flag is read as one."""
+    match declared:
+        case bool():
+            kind = "bool"
+        case int() | float():
+            kind = "number"
+        case _:
+            return given
+    try:
+        found = converted(given, kind)
+    except ValueError as error:
+        spot.wrong(str(error))
+        return declared
+    return int(found) if isinstance(found, float) and isinstance(declared, int) and found.is_integer() else found
 
 
 def _value(value: Any, spot: Spot, environment: Mapping[str, str]) -> Any:

@@ -110,7 +110,8 @@ def _run(add: Add) -> None:
     )
     sub.add_argument("--rollback-strategy", choices=ROLLBACKS, help="when the rollbacks are carried out")
     sub.add_argument("--var", dest="variables", type=_pair, metavar="KEY=VALUE", action="append", default=[],
-                     help="a value for the experiment's configuration; may be repeated")  # fmt: skip
+                     help="a value for the experiment's configuration, of the type it has there, or as KEY:TYPE=VALUE says; "
+                     "may be repeated")  # fmt: skip
     sub.add_argument("--allow-process", action="store_true", help="let it run programs of its choice")
     sub.add_argument("--dry", choices=DRY, help="do everything but these")
     _add_report(sub)

@@ -23,6 +23,7 @@ from supervisor.chaos.record import EXTENSION, as_json
 from supervisor.chaos.runner import Runner, Unconfigured, Wishes
 from supervisor.chaos.schedule import BadPlan, Plan, seeds, turns
 from supervisor.chaos.session import Session
+from supervisor.chaos.variables import variable
 from supervisor.chaos.verdict import Word
 from supervisor.cli import client
 from supervisor.cli.chaos_inject import require_yes
@@ -171,7 +172,11 @@ def _told(step: Step) -> str | None:
 
 def _load(args: argparse.Namespace, providers: Providers) -> Experiment:
     try:
-        experiment = experiments.load(args.file, providers.check, dict(args.variables))
+        given = dict(variable(f"{key}={value}") for key, value in args.variables)
+    except ValueError as error:
+        raise client.Denied(f"--var {error}", 2) from error
+    try:
+        experiment = experiments.load(args.file, providers.check, given)
     except BadExperiment as error:
         raise client.Denied("\n".join(["the experiment cannot be run:", *map(str, error.problems)]), 2) from error
     except OSError as error:

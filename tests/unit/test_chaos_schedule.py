@@ -97,6 +97,8 @@ def test_a_run_for_ever_is_drawn_as_it_goes() -> None:
         ({"mean": FOREVER}, "least: 0 s is not between 0 and the mean, inf s"),
         ({"lasting": 0.0}, "lasting: must be more than 0 s"),
         ({"lasting": float("nan")}, "lasting: must be more than 0 s"),
+        ({"mean": "1.5"}, "mean: '1.5' is no number of seconds"),
+        ({"lasting": True}, "lasting: True is no number of seconds"),
         ({"parameters": {"cpu": {}}}, "parameters: cpu is not one of the kinds"),
     ],
 )

@@ -62,6 +62,16 @@ def test_what_is_given_on_the_command_line_goes_before_the_file() -> None:
 
 
 @pytest.mark.parametrize(
+    ("declared", "text", "value"),
+    [(600, "15", 15), (600, "0.5", 0.5), (0.5, "15", 15.0), (True, "false", False), ("600", "15", "15"), (600, 15, 15)],
+)
+def test_what_is_given_as_text_is_read_as_what_it_replaces(declared: Any, text: Any, value: Any) -> None:
+    """`--var lasting=15` for a number is a number; who wants another type says which."""
+    found = configured(declared, x=text)
+    assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize(
     ("words", "pair"),
     [
         ("a=b", ("a", "b")), ("a=", ("a", "")), ("a=b=c", ("a", "b=c")), ("a:int=3", ("a", 3)), ("a:float=3", ("a", 3.0)),
