@@ -96,7 +96,7 @@ class Life:
         if was_ready:
             self.host.processes.unlisten(process)
             self.observed(Phase.READY)
-            self._watch()
+            self._watch(adopted=True)
         if process.note.get("ready_at") is not None:
             return
         self.host.processes.listen(process)
@@ -199,6 +199,8 @@ class Life:
             self.write_down()
         if self.watch is not None:
             self.watch.heard(message)
+            if message.kind == "beat" and process.note.pop("silent_since", None) is not None:
+                self.write_down()
         self.readiness.heard(message)
 
     def _violated(self, violation: wire.Violation) -> None:
@@ -238,13 +240,22 @@ class Life:
         self._watch()
         self.worker.refill()
 
-    def _watch(self) -> None:
+    def _watch(self, *, adopted: bool = False) -> None:
         if self.spec.beat_within is None or self.process is None:
             return
         self.watch = Watch(self.process, self.spec.beat_within, self._hung, self._starved)
         self.watch.status = self.readiness.status if self.readiness is not None else None
         self.watch.busy_until = self.process.note.get("busy_until", 0.0)
+        if adopted:
+            self.watch.go_on(self.process.note.get("silent_since"), self._unheard)
         self.host.vigil.keep(self.watch)
+
+    def _unheard(self) -> None:
+        """Adopted, and silent since: should we be killed before it is hung, the next supervisor counts on from there."""
+        assert self.process is not None
+        assert self.watch is not None
+        self.process.note["silent_since"] = self.watch.last
+        self.write_down()
 
     def _starved(self, silent: float, waited: float) -> None:
         self.say("worker.starved", silent_s=round(silent, 3), waited_s=round(waited, 3))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 COALESCED = 0.02  # seconds by which a heart may hold a beat back
 NEAR = 0.2  # the last part of beat_within in which a pipe is read along with others
+SOON, EARLY = 1.0, 0.3  # after so many seconds, or this part of beat_within, an adopted worker should have been heard
 DRAIN_EVERY = 10.0  # seconds after which a pipe is read whatever its deadline: 64 KiB hold 18 s of the densest beats
 AT_ONCE = 100  # pipes read in one go, so that the loop is never held for long
 NEARLY_FULL = 60_000  # bytes in a pipe that may have refused newer beats
@@ -45,6 +47,9 @@ class Watch:
         self.last = time.monotonic()
         self.busy_until = 0.0
         self.pardon = 0.0  # seconds given once more, after starvation
+        self.look_at = math.inf  # an early look, by which an adopted one should have been heard
+        self.unheard: Callable[[], None] = lambda: None  # it was not
+        self.adopted_at = self.last
         self.progress: float | None = None
         self.status: str | None = None
         self.active = True
@@ -64,6 +69,18 @@ class Watch:
                 self.busy_until = max(self.busy_until, stamp + message.fields["for"])
             self.progress = message.fields.get("progress", self.progress)
             self.status = message.fields.get("status", self.status)
+
+    def go_on(self, since: float | None, unheard: Callable[[], None]) -> None:
+        """Of an adopted worker. since: from when it was silent already; else `unheard` is called soon if it is now.
+
+        A beat that an earlier supervisor read is known to nobody; a worker that hangs must not be safe for as long as
+        supervisors come and go.
+        """
+        if since is not None:
+            self.last = min(self.last, since)
+        else:
+            self.look_at, self.unheard = self.last + min(SOON, EARLY * self.beat_within), unheard
+            self.adopted_at = self.last
 
     def beat(self) -> None:
         """A beat that came another way (sd_notify, a probe): now."""
@@ -136,7 +153,8 @@ class Vigil:
         self._arm()
 
     def _push(self, watch: Watch, now: float) -> None:
-        heapq.heappush(self._heap, (min(watch.deadline, now + DRAIN_EVERY), next(self._order), watch))
+        due = min(watch.deadline, now + DRAIN_EVERY, watch.look_at)
+        heapq.heappush(self._heap, (due, next(self._order), watch))
 
     def _arm(self) -> None:
         while self._heap and not self._heap[0][2].active:
@@ -173,6 +191,10 @@ class Vigil:
     def _look(self, watch: Watch) -> None:
         read = self._processes.drain(watch.process)
         now = time.monotonic()
+        if watch.look_at <= now:
+            watch.look_at = math.inf
+            if watch.last == watch.adopted_at:
+                watch.unheard()
         if now < watch.deadline:
             watch.sample()
             return

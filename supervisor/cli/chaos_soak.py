@@ -71,6 +71,11 @@ def main(args: argparse.Namespace) -> int:
             code = soak.round(at + 1, rounds, seed)
             if code == CODES[Word.INTERRUPTED]:
                 return code
+    read = hurt.log
+    print(
+        f"its log, read as it came: {read.lines} lines; {read.missing} missing and {read.excused} told of as dropped, "
+        f"{read.twice} twice", file=sys.stderr,
+    )  # fmt: skip
     return soak.conclude(hurt.left)
 
 

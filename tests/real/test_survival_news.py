@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ from tests.real.survival import lived_once, rig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.real.service import Service
 
 
 def test_wants_are_kept(tmp_path: Path) -> None:
@@ -84,6 +87,43 @@ def test_silence_while_it_was_gone_counts_too(tmp_path: Path) -> None:
         assert hung["worker"] == "mute"
         assert service.wait_for("worker.ended", worker="mute")["result"] == "watchdog"
         lived_once(service, "steady")
+
+
+def test_a_hang_is_found_though_supervisors_come_and_go(tmp_path: Path) -> None:
+    """None of them lives as long as beat_within: the silence that each has seen is counted on by the next."""
+    with rig(tmp_path, '[workers.mute]\ntarget = "acts:mute"\nbeat_within = "2500ms"\n') as service:
+        service.kill(service.wait_for("worker.ready", worker="mute")["pid"], number=signal.SIGUSR1)
+        for _ in range(8):
+            resumed = service.kill_supervisor()
+            with contextlib.suppress(AssertionError):
+                service.wait_for("worker.hung", timeout=1.5)
+                break
+        hung = service.seen("worker.hung", worker="mute")
+        assert hung, f"not found by eight supervisors, the last {resumed}"
+        assert hung[0]["silent_s"] >= 2.5
+        lived_once(service, "steady")
+        assert not service.seen("worker.hung", worker="steady")
+
+
+def test_a_worker_that_was_silent_and_beats_again_is_not_held_to_it(tmp_path: Path) -> None:
+    """Stopped over a resume and continued: what was noted of its silence is forgotten with its next beat."""
+    with rig(tmp_path, '[workers.slow]\ntarget = "acts:steady"\nbeat_within = "3s"\n') as service:
+        pid = service.wait_for("worker.ready", worker="slow")["pid"]
+        service.freeze(pid)
+        service.kill_supervisor()
+        pause(service, 1.5)  # long enough for its silence to be noted
+        service.thaw(pid)
+        service.until(lambda: service.worker("slow")["beat_age_s"] < 0.5, "it beats")
+        pause(service, 3.5)  # longer than beat_within
+        service.kill_supervisor()
+        pause(service, 1.5)
+        lived_once(service, "slow")
+
+
+def pause(service: Service, seconds: float) -> None:
+    """Let time pass in which nobody is found hung."""
+    with pytest.raises(AssertionError):
+        service.wait_for("worker.hung", timeout=seconds)
 
 
 def test_a_client_that_connects_meanwhile_is_served_late(tmp_path: Path) -> None:
