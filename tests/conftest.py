@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+pytest_plugins = ("tests.lanes",)
+
 NO_SKIP = os.environ.get("NINELIVES_NO_SKIP") == "1"  # CI: a test that could not run has not passed
 MARK = 1 << 62 | os.getpid()  # above every brand, and without the bit that makes a brand
 PATIENCE_S = 3.0  # what is on its way out may finish; this long only when something really is left

@@ -81,6 +81,7 @@ def crash(pool: Pool, count: int) -> None:
         assert [future.result(PATIENCE) for future in good] == [2 * n for n in range(20)]
 
 
+@pytest.mark.alone  # it keeps every CPU busy
 @pytest.mark.timeout(300)
 def test_nothing_grows_with_the_number_of_crashes(hire: Callable[..., Pool]) -> None:
     """Parent, root and template hold as much after all of them as after the first few: no descriptor, thread, memory."""

@@ -86,6 +86,7 @@ def at_rest(service: Service) -> dict[str, Footprint]:
     return now
 
 
+@pytest.mark.alone  # it keeps every CPU busy
 @pytest.mark.timeout(300)
 def test_nothing_grows_with_the_number_of_restarts(tmp_path: Path) -> None:
     """The same processes hold as much after all of them as after the first few."""
