@@ -180,6 +180,7 @@ def _conceive(channel: sockets.socket, options: Options, practise: _Practise | N
     ours, theirs = sockets.pair()
     midwife = os.fork()
     if midwife == 0:
+        kernel.name_process(f"embryo {options.name}")  # from its first moment: it is a child of the anchor's as we are
         ours.close()
         me = os.getpid()
         if os.fork() == 0:

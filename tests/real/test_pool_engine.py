@@ -137,6 +137,19 @@ def test_sixty_are_asked_for_at_once_and_all_come(rig: Rig) -> None:
     assert len(pids) == 60
 
 
+def test_an_embryo_is_never_taken_for_its_template(rig: Rig) -> None:
+    """Both are the root's children, and known by their names: whenever one looks, no more than one is called a template."""
+    rig.worker()
+    rig.the("template pool")
+    seen = set()
+    for _ in range(20):
+        number = rig.spawn()
+        while not any(told[1] == number for told in rig.told):
+            seen.add(len(rig.named("template pool")))
+            rig.turn(0)
+    assert seen <= {0, 1}
+
+
 def test_a_number_is_used_once(rig: Rig) -> None:
     """The brand of two workers would be the same."""
     number, _ = rig.worker()
