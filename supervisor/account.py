@@ -272,4 +272,6 @@ class Account:
                 detect_s=self.last_ending.detect_s,
                 streak=self.streak,
             )
-        self._failed_at = None
+        if self._failed_at is not None:
+            self._failed_at = None
+            self._note()  # or the next supervisor would tell of it once more

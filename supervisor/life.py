@@ -274,6 +274,12 @@ class Life:
         assert process is not None
         self.host.announce(event, worker=self.worker.name, spawn_id=process.spawn_id, pid=process.pid, **fields)
 
+    def hurt_by(self, chaos_id: str | None) -> None:
+        """Have its ending say which fault was injected last; None: no fault."""
+        if self.process is not None:
+            self.process.note["chaos"] = chaos_id
+            self.write_down()
+
     def write_down(self) -> None:
         """What the next supervisor must know of its process."""
         assert self.process is not None

@@ -108,6 +108,20 @@ class Ongoing:
         if one.lease is not None:
             self._nobody_holds(one.lease)
 
+    def announce(self, one: Injected) -> None:
+        """Say that it is injected now."""
+        self._service.host.announce(
+            "chaos.injected",
+            worker=one.worker,
+            spawn_id=one.spawn_id,
+            pid=one.pid,
+            on=one.on,
+            chaos_id=one.chaos_id,
+            kind=one.kind,
+            parameters=one.parameters or None,
+            for_s=None if one.until is None else round(one.until - one.at, 6),
+        )
+
     def note(self, one: Injected) -> None:
         """Write it down at the anchor."""
         self._service.host.ledger.put(f"chaos/{one.chaos_id}", one)

@@ -22,7 +22,7 @@ from supervisor.chaos.standing import standings
 from supervisor.requests import Refused, Usage, suggestion
 
 if TYPE_CHECKING:
-    from supervisor.chaos.fault import Fault
+    from supervisor.chaos.fault import Fault, Scene
     from supervisor.requests import Inject
     from supervisor.service import Service
     from supervisor.spec import ChaosRules
@@ -252,7 +252,6 @@ class Saboteur:
             worker=worker.name if worker is not None else None,
             spawn_id=process.spawn_id if process is not None else None,
             pid=process.pid if process is not None else None,
-            until=time.monotonic() + seconds if seconds is not None else None,
             lease=lease,
             parameters=parameters,
         )
@@ -261,39 +260,33 @@ class Saboteur:
             inside.look_for_hook(process)
         elif hasattr(module, "look"):
             one.kept = module.look(scene)
+        before = process.note.get("chaos") if process is not None else None
         if process is not None and worker is not None and worker.life is not None:
-            process.note["chaos"] = one.chaos_id
-            worker.life.write_down()
+            worker.life.hurt_by(one.chaos_id)
             self._just_hit[worker.name] = (process.spawn_id, one.at)
-        if fault.lasting:
+        one.at = time.monotonic()
+        if seconds is not None:
+            one.until = one.at + seconds
             self.ongoing.note(one)
             self.ongoing.keep(one)
-        one.at = time.monotonic()
-        self._say_injected(one, seconds)
+        self.ongoing.announce(one)
         self._service.host.ledger.flush()
         try:
-            if fault.place == INSIDE:
-                assert process is not None
-                await inside.order(self._service.host.processes, process, one.chaos_id, fault.kind, parameters)
-                if hasattr(module, "seen") and not process.exit.done():
-                    module.seen(scene)
-            elif asyncio.iscoroutine(work := module.inject(scene, one.kept)):
-                await work
+            await self._do(fault, one, scene)
         except (Impossible, OSError) as error:
             self.ongoing.forget(one, "failed", str(error))
             self._just_hit.pop(one.on, None)
+            if worker is not None and worker.life is not None and worker.process is process:
+                worker.life.hurt_by(before)
             raise Impossible(str(error)) from error
         return one
 
-    def _say_injected(self, one: Injected, seconds: float | None) -> None:
-        self._service.host.announce(
-            "chaos.injected",
-            worker=one.worker,
-            spawn_id=one.spawn_id,
-            pid=one.pid,
-            on=one.on,
-            chaos_id=one.chaos_id,
-            kind=one.kind,
-            parameters=one.parameters or None,
-            for_s=seconds,
-        )
+    async def _do(self, fault: Fault, one: Injected, scene: Scene) -> None:
+        module, process = catalogue.module(fault.kind), scene.process
+        if fault.place == INSIDE:
+            assert process is not None
+            await inside.order(self._service.host.processes, process, one.chaos_id, fault.kind, one.parameters)
+            if hasattr(module, "seen") and not process.exit.done():
+                module.seen(scene)
+        elif asyncio.iscoroutine(work := module.inject(scene, one.kept)):
+            await work

@@ -182,6 +182,15 @@ def test_a_target_is_hit_once_however_often_it_is_named(tmp_path: Path) -> None:
         one.halt()
 
 
+def test_a_fault_that_could_not_be_done_is_not_blamed(tmp_path: Path) -> None:
+    """A frozen worker obeys no order; what it dies of is told with the fault before that."""
+    with service(tmp_path) as one:
+        done = one.ask("inject", kind="freeze", workers=["web-0"], seconds=30)["faults"][0]
+        assert "did not obey" in denied(one, "pipe-garbage", "web-0")[1]
+        one.kill(done["pid"])
+        assert one.wait_for("worker.ended", worker="web-0")["chaos_id"] == done["chaos_id"]
+
+
 def test_halt_undoes_what_is_meant(tmp_path: Path) -> None:
     """One fault, those of a lease, all; again is no mistake, and it answers when they are undone."""
     with service(tmp_path, max_count=3) as one:

@@ -120,6 +120,19 @@ def test_a_worker_that_was_silent_and_beats_again_is_not_held_to_it(tmp_path: Pa
         lived_once(service, "slow")
 
 
+def test_a_recovery_is_told_once(tmp_path: Path) -> None:
+    """A next supervisor that restarts a worker on request does not tell of a failure that was long got over."""
+    with rig(tmp_path, "") as service:
+        service.kill(service.wait_for("worker.ready", worker="steady")["pid"])
+        service.wait_for("worker.recovered", worker="steady")
+        service.kill_supervisor()
+        since = service.mark
+        service.ask("restart", workers=["steady"])
+        service.wait_for("worker.ready", worker="steady", since=since)
+        service.status()
+        assert len(service.seen("worker.recovered")) == 1
+
+
 def pause(service: Service, seconds: float) -> None:
     """Let time pass in which nobody is found hung."""
     with pytest.raises(AssertionError):
