@@ -63,3 +63,40 @@ def describe(kind: str) -> dict[str, Any]:
         "possible": why is None,
         "why": why,
     }
+
+
+_HEAD = """# Kinds of fault
+
+Made from the files of `supervisor/chaos/faults/` by `python -m supervisor.chaos.catalogue`; do not edit. `ninelives chaos list`
+says which of them are possible where you run it. *Outside*: done to any worker. *Inside*: done by a worker to itself, where its
+heart has the hook (`chaos = true`, and a function or a Python program that uses `workers.heart`). *Part*: done to the
+service's own processes (`[chaos] parts = true`).
+"""
+_ENDS = {"ending": "always ends the life", "maybe": "may end the life", "never": "ends no life"}
+
+
+def reference() -> str:
+    """docs/faults.md: every kind with its parameters, how it is noticed and how it is undone."""
+    return "\n".join([_HEAD, *(_section(fault(kind)) for kind in kinds())])
+
+
+def _section(one: Fault) -> str:
+    lasts = "lasts" if one.lasting else "is over at once"
+    lines = [
+        f"## {one.kind}",
+        "",
+        f"{one.summary[0].upper()}{one.summary[1:]}. {one.place.capitalize()}; {lasts}; {_ENDS[one.ends]}.",
+        "",
+    ]
+    lines.append(f"- noticed: {one.detected}")
+    if one.undone:
+        lines.append(f"- undone: {one.undone}")
+    for each in one.parameters:
+        words = f" ({', '.join(each.words)})" if each.words else ""
+        lines.append(f"- `-p {each.name}={each.default}`: {each.summary}{words}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    with open("docs/faults.md", "w") as _file:
+        _file.write(reference())

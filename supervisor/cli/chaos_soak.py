@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from supervisor.chaos import allowances, experiment, figures, findings, journal, monkey, victim
+from supervisor.chaos import allowances, blast, experiment, figures, findings, journal, monkey, victim
 from supervisor.chaos.fault import PART
 from supervisor.chaos.invariants import State
 from supervisor.chaos.providers import Providers
@@ -68,6 +68,8 @@ def main(args: argparse.Namespace) -> int:
         print(f"everybody is ready after {time.monotonic() - began:.1f} s: {hurt.socket}", file=sys.stderr)
         soak = Soak(hurt.socket, args)
         for at, seed in enumerate(seeds(first, rounds)):
+            if at:
+                time.sleep(blast.LATE_EFFECT)  # what the last round left in a pipe is not the next one's
             code = soak.round(at + 1, rounds, seed)
             if code == CODES[Word.INTERRUPTED]:
                 return code

@@ -186,3 +186,8 @@ def test_naming_all_kinds_imports_none() -> None:
     code = "import sys; from supervisor.chaos import catalogue; catalogue.kinds(); print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20).stdout
     assert not [name for name in said.split() if name.startswith("supervisor.chaos.faults.")]
+
+
+def test_the_reference_in_the_docs_is_current() -> None:
+    """`python -m supervisor.chaos.catalogue` writes it."""
+    assert (Path(__file__).parents[2] / "docs/faults.md").read_text() == catalogue.reference()
