@@ -37,6 +37,11 @@ def unnoticed(
     )  # fmt: skip
 
 
+def felled(timeline: Timeline, *, kind: str | None = None, worker: str = "*") -> tuple[Traced, ...]:
+    """Faults that have ended the life they were done to."""
+    return tuple(traced for traced in _meant(timeline, kind, worker) if traced.ending is not None)
+
+
 def slow(
     timeline: Timeline, than: float, *, figure: str = "own_s", kind: str | None = None, worker: str = "*"
 ) -> tuple[Traced, ...]:

@@ -2,7 +2,7 @@
 
 A process belongs to a service when it carries a brand of it, or when one that does is its ancestor: workers may start what
 they like. What has outlived its life carries the brand of a life that is over. Between two looks a process may be on its way
-out, so only what two looks agree on is told; and nobody is called a stranger whose life is just not yet told of.
+out, so only what several looks agree on is told; and nobody is called a stranger whose life is just not yet told of.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 AGREE_AFTER_S = 0.4  # seconds between two looks: a sweep takes less, and so does a template's midwife
+AGAIN = 4  # looks at most that have to agree: on a machine with too much to do, everything takes longer
 YOUNG_S = 15.0  # a life of that age may not have been told of: it is being prepared as a standby
 OWN_PROGRAMS = {"nl-supervisor": "supervisor", "nl-pump": "pump"}
 
@@ -25,17 +26,18 @@ OWN_PROGRAMS = {"nl-supervisor": "supervisor", "nl-pump": "pump"}
 def inspect(
     anchor: int, status: Mapping[str, Any] | None = None, events: Iterable[Mapping[str, Any]] = ()
 ) -> Inspection:
-    """What is to be seen of the service of this anchor now; takes up to a second if there is something odd.
+    """What is to be seen of the service of this anchor now; takes up to two seconds if there is something odd.
 
     status: the answer to the verb `status`, events: those of the service. Both tell which lives are over; without them only
     what carries no brand of this service at all is a stranger.
     """
     known = _Known(status, events)
     look = _Look(anchor, known)
-    if look.zombies or look.strangers or look.doubles:
+    for _ in range(AGAIN):
+        if not (look.zombies or look.strangers or look.doubles):
+            break
         time.sleep(AGREE_AFTER_S)
-        again = _Look(anchor, known)
-        look.agree(again)
+        look.agree(_Look(anchor, known))
     return Inspection(
         at=time.monotonic(),
         supervisor=process(look.own.get("supervisor")),

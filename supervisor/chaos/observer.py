@@ -197,7 +197,7 @@ class Observer:
         )  # fmt: skip
 
     def inspected(self, **how: Any) -> Record:
-        """The record so far, with a look at the processes as they are now; takes up to a second. See `record`."""
+        """The record so far, with a look at the processes as they are now; takes up to two seconds. See `record`."""
         status = self.session.status()
         anchor = status["supervisor"]["anchor_pid"]
         record = self.record(**how)

@@ -58,8 +58,8 @@ def is_over(traced: Traced, now: float, member: Member | None = None) -> bool:
         return traced.ended_before
     if traced.sign is not None and traced.sign["event"] == "worker.hung":
         return False  # it is being put down
-    if traced.undone is not None:
-        return True
+    if traced.undone is not None:  # with the end of its life, before anybody has told what became of that
+        return traced.undone.get("reason") != "ended" or traced.kind.place == "part" or traced.ended_before
     if traced.kind.lasting or PARTS.get(traced.fault.kind, _NO_PART)[1]:
         return False  # it is still to be undone, or the part of the service to be heard of again
     return now - traced.fault.at > unseen_after(traced, member)

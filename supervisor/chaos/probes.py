@@ -19,6 +19,7 @@ __all__ = [
     "blast_radius",
     "broken_invariants",
     "count",
+    "felled",
     "hurt",
     "impatient",
     "phase",
@@ -118,6 +119,12 @@ def unnoticed(
 
     binding.observer.wait_until(lambda: not look(), within)
     return look()
+
+
+def felled(kind: str | None = None, worker: str = "*", *, configuration: dict[str, Any] | None = None) -> list:  # type: ignore[type-arg]
+    """Workers that were hit by a fault, of this kind if one is named, which ended their lives."""
+    laid = _timeline(current(configuration))
+    return [each.name for each in consequences.felled(laid, kind=kind, worker=worker)]
 
 
 def slow(

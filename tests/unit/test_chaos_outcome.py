@@ -45,6 +45,7 @@ READY = event("worker.ready", 0.2, spawn_id="w#2")
         ("freeze", [event("worker.frozen", 0.01)], 60, False, None),
         ("freeze", [event("worker.frozen", 0.01), UNDONE], 2, True, "undone after 1.00 s (over: SIGCONT), lived on"),
         ("freeze", [event("worker.hung", 0.9), UNDONE], 2, False, None),
+        ("freeze", [UNDONE | {"reason": "ended"}], 2, False, None),
         ("pipe-close", [], 4.9, False, None),
         ("pipe-close", [], 5.1, True, "lived on"),
         ("hb-burst", [], 1.1, True, "lived on"),
