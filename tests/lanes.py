@@ -8,7 +8,8 @@ A lane is a process of its own and not one of pytest-xdist's: those have a secon
 with threads is warned when it forks, which tests do here, and warnings are errors. What the lanes ran is counted together: a
 test that no lane ran is a failure.
 
-NINELIVES_LANES says how many there are (as many as there are CPUs, unless it is set).
+NINELIVES_LANES says how many there are: three for two CPUs, unless it is set. In the mean a test has a CPU for less than half of
+its time, so that three leave something over; with four, limits of time would be about the machine and not about us.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class Lane:
 
 def main(arguments: list[str]) -> int:
     """Run them; 0 if every test passed, and every one was run by somebody."""
-    count = int(os.environ.get("NINELIVES_LANES") or len(os.sched_getaffinity(0)))
+    count = int(os.environ.get("NINELIVES_LANES") or 3 * len(os.sched_getaffinity(0)) // 2)
     with tempfile.TemporaryDirectory(prefix="nl-lanes-") as folder:
         names = [str(number) for number in range(1, count + 1)]
         codes = _side_by_side(Path(folder), names, arguments)

@@ -24,6 +24,7 @@ LASTING_S = 30
 KINDS = 30  # of more than 35 kinds, the least that must have been injected
 
 
+@pytest.mark.alone  # what it judges is how soon everybody is back
 @pytest.mark.timeout(300)
 def test_half_a_minute_of_every_fault_hurts_nobody_else(tmp_path: Path) -> None:
     """It holds: nobody but the targets is hurt, no invariant is broken, the log has no gap, nothing is left."""
