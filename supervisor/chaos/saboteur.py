@@ -267,6 +267,7 @@ class Saboteur:
         one.at = time.monotonic()
         if seconds is not None:
             one.until = one.at + seconds
+            scene = self.ongoing.scene(one)  # which says for how long
             self.ongoing.note(one)
             self.ongoing.keep(one)
         self.ongoing.announce(one)
