@@ -8,8 +8,8 @@ A lane is a process of its own and not one of pytest-xdist's: those have a secon
 with threads is warned when it forks, which tests do here, and warnings are errors. What the lanes ran is counted together: a
 test that no lane ran is a failure.
 
-NINELIVES_LANES says how many there are: three for two CPUs, unless it is set. In the mean a test has a CPU for less than half of
-its time, so that three leave something over; with four, limits of time would be about the machine and not about us.
+NINELIVES_LANES says how many there are: three for two CPUs, unless it is set. In the mean a test has a CPU for less than half
+of its time, so that three leave something over; with four, limits of time would be about the machine and not about us.
 """
 
 from __future__ import annotations
@@ -62,15 +62,23 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In a lane, a failure is told at once, and not only when all the tests are over."""
+    if LANE in os.environ and report.failed:
+        print(f"\n{report.nodeid}, {report.when}:\n{report.longreprtext}", flush=True)
+
+
 def _own(items: list[pytest.Item], lane: Path) -> Iterator[pytest.Item]:
     alone = lane.name == ALONE
     claims: dict[Path, bool] = {}
     for item in sorted(items, key=_place):
         if (item.get_closest_marker("alone") is not None) != alone:
             continue
-        if item.path not in claims:
-            claims[item.path] = alone or _claim(lane.parent, item.path)
-        if claims[item.path]:
+        # One lane has all that boot a machine of their own, which keeps a CPU busy: never two at once.
+        what = item.path.parent if item.path.parent.name == "system" else item.path
+        if what not in claims:
+            claims[what] = alone or _claim(lane.parent, what)
+        if claims[what]:
             yield item
 
 

@@ -42,6 +42,7 @@ def lanes(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
     """Run what is in the folder; `more` are files beside the usual ones, or instead of them."""
     sources = {"conftest": CONFTEST} | dict.fromkeys(FILES, TEST) | more
     for name, source in sources.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / f"{name}.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\n")
     kept = {name: value for name, value in os.environ.items() if name != "NINELIVES_LANE"}
@@ -75,11 +76,21 @@ def test_each_test_is_run_once_and_those_that_must_be_alone_at_the_end(tmp_path:
     assert "12 tests" in ran.stdout
 
 
+def test_one_lane_has_all_that_boot_a_machine(tmp_path: Path) -> None:
+    """They are in a folder of their own, system."""
+    ran = lanes(tmp_path, **{f"system/test_{letter}": TEST for letter in "vwxyz"})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    noted = notes(tmp_path / "system")
+    assert len(noted) == 20
+    assert len({lane for lane, _ in noted}) == 2, "a lane, and alone"
+
+
 def test_a_failure_in_one_lane_is_a_failure_of_all_and_stops_none(tmp_path: Path) -> None:
     """The others are run nevertheless, those that must be alone as well."""
     ran = lanes(tmp_path, test_b="def test_wrong():\n    assert 1 == 2\n")
     assert ran.returncode == 1
-    assert "assert 1 == 2" in ran.stdout
+    assert ran.stdout.count("test_b.py::test_wrong, call") == 1, "told at once"
+    assert "FAILED" in ran.stdout
     assert len(notes(tmp_path)) == 8
 
 
