@@ -59,7 +59,7 @@ class Aftermath:
             pid=remote.pid,
             cause=text,
             phase=page.PHASES[phase],
-            seconds=max(0.0, (time.monotonic_ns() - words[page.BEGAN_NS]) / 1e9),
+            seconds=max(0.0, (time.monotonic_ns() - words[page.BEGAN_NS]) / 1e9) if phase != page.IDLE else 0.0,
             rss_bytes=ending.maxrss_bytes if isinstance(ending, Ending) else None,
             stack=self._dispatcher.running_engine.stack(remote.number)[-STACK:],
         )

@@ -2,7 +2,8 @@
 
 A member is given tasks; a standby has done everything but that. When a member is lost a standby takes its place at once and
 another one is started behind it. Starts that fail are spaced, and after FAILURES in a row the pool is broken if it
-has no member left.
+has no member left. Those who die before their first task are spaced as well, and after VAIN in a row that somebody waited
+for it is broken if no member has begun anything.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from supervisor.pool import frames, page
+from supervisor.pool import frames
 from supervisor.pool.parcel import pack
 from supervisor.pool.remote import Remote
 from supervisor.pool.share import shared_in
@@ -28,6 +29,7 @@ FAILURES = 5  # starts that fail one after the other before the pool gives up
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # seconds between them
 REFILL = 0.01  # seconds until a standby that was needed is replaced
 YOUNG = 1.0  # seconds; FAILURES who die younger, each before its first task, are spaced as starts that fail are
+VAIN = 15  # of them, ten seconds of such starts, and there is no use in waiting
 
 
 class Welcome(NamedTuple):
@@ -68,6 +70,9 @@ class Boss(Protocol):
     def buried(self, remote: Remote, ending: Ending | str | None) -> None:
         """It is dead; None: nobody knows how."""
 
+    def is_awaited(self) -> bool:
+        """Whether there is anything to do."""
+
     def broken(self, why: str, error: bytes | None) -> None:
         """No worker can be had."""
 
@@ -90,7 +95,7 @@ class Crew:
         self.standbys: deque[Remote] = deque()
         self.wanted = least  # members there are to be
         self._numbers = 0
-        self._failures = self._idle_deaths = 0
+        self._failures = self._idle_deaths = self._in_vain = 0  # in a row
         self._starting = 0
         self._ever_up = False
         self._start_at = 0.0
@@ -179,11 +184,15 @@ class Crew:
         """It has done everything that comes before its first task."""
         if remote.is_up or remote.doom:
             return
+        if not remote.pid:  # its ring was read first
+            self._boss.engine.look(remote.number)
         remote.is_up = self._ever_up = True
         remote.idle_since = time.monotonic()
         self._starting -= 1
         self._failures = 0
         self._start_at = 0.0
+        if remote.is_deaf or remote.number not in self.remotes:
+            return  # it has died since
         if len(self.members) < self.wanted:
             self._hire(remote)
         else:
@@ -200,10 +209,10 @@ class Crew:
         remote = self.remotes.pop(number, None)
         if remote is None:
             return
-        was_up, has_begun = remote.is_up, remote.page.words[page.SEQUENCE] > 0
         self._leave(remote)
         self._boss.ignore(remote)
-        self._boss.buried(remote, ending)
+        self._boss.buried(remote, ending)  # what it said last counts: that it was up, what it had begun
+        was_up, has_begun = remote.is_up, remote.has_begun
         self._boss.engine.forget(number)
         remote.close()
         if not was_up:
@@ -213,15 +222,28 @@ class Crew:
                 why = f"a worker did not start: {ending or 'the root of the pool was killed'}"
                 self._failed("the initializer failed" if error else why, error)
         elif has_begun:  # what it died of is a task's affair, and bounded by its retries
-            self._idle_deaths = 0
-        elif not remote.doom and time.monotonic() - remote.idle_since < YOUNG:
-            self._idle_deaths += 1
-            if self._idle_deaths > FAILURES:
-                self._space_out()
+            self._idle_deaths = self._in_vain = 0
+        elif not remote.doom and not self._is_closing:
+            self._died_idle(remote, ending)
         if len(self.members) < self.wanted:
             self.fill()
         else:  # a standby has taken over: let it have the machine before another one is born
             self._boss.at(time.monotonic() + REFILL, self.fill)
+
+    def _died_idle(self, remote: Remote, ending: Ending | str | None) -> None:
+        if time.monotonic() - remote.idle_since >= YOUNG:
+            self._idle_deaths = self._in_vain = 0
+            return
+        self._idle_deaths += 1
+        self._in_vain = self._in_vain + 1 if self._boss.is_awaited() else 0
+        if self._in_vain >= VAIN and not any(other.has_begun for other in self.members):
+            last = ending or "killed together with the root of the pool"
+            self._is_closing = True
+            self._boss.broken(
+                f"{self._in_vain} workers in a row died before they began anything; the last one: {last}", None
+            )
+        elif self._idle_deaths > FAILURES:
+            self._space_out()
 
     def _leave(self, remote: Remote) -> Remote | None:
         """A member no more; a standby takes over, if there is one."""

@@ -5,8 +5,8 @@
        └── its beat pipe ended, it never happened ──TRIES times──> over: unborn
 
 Rules:
-- Of every number asked for the listener hears once, and only from a `ready` callback it was given: unborn; or born, and
-  then ended. After `lost` it hears nothing more of any number asked for before.
+- Of every number asked for the listener hears once, and only from a `ready` callback it was given or from `look`: unborn; or
+  born, and then ended. After `lost` it hears nothing more of any number asked for before.
 - Nothing blocks but `close`. Not thread-safe: it is called under the pool's lock.
 - In a child that the parent has forked it is unusable: `close` lets go of the child's copies, the rest is refused.
 """
@@ -16,16 +16,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal as signals
-import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from supervisor.pool.child import BEAT_W, Child, given, in_common, send
+from supervisor.pool.child import Child, given, in_common, send
 from supervisor.pool.ending import Ending
 from supervisor.pool.stem import MAIN
 from supervisor.pool.trunk import WORKER, Trunk
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from supervisor.pool.mainmodule import MainModule
@@ -48,7 +48,6 @@ class Engine:
         words = [target.partition(":")[0], *([MAIN] if main is not None else []), *preload]
         self._trunk = Trunk(listener, self, preload=words, main=told)
         self._common = in_common(target)
-        self._owner = os.getpid()
         self._children: dict[int, Child] = {}
         self._waiting: deque[Child] = deque()
         self._asked: set[int] = set()
@@ -60,7 +59,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the root, and its template if workers are born of that, where they are not running. Raises OSError."""
-        self._check()
+        self._trunk.check()
         self._open_news()
         self._trunk.grow()
 
@@ -69,7 +68,7 @@ class Engine:
 
         number: 1 to 2**32 - 1, and never one that was used before. Raises OSError if not even a failure could be told.
         """
-        self._check()
+        self._trunk.check()
         if number in self._children or not 0 < number < 1 << 32:
             raise ValueError(f"worker {number}: a number from 1 to 2**32 - 1 is wanted that is not in use")
         self._open_news()
@@ -88,7 +87,7 @@ class Engine:
 
     def signal(self, number: int, signum: int) -> bool:
         """Send a signal; one that is not born yet gets it with its hello, or never begins."""
-        self._check()
+        self._trunk.check()
         child = self._children.get(number)
         if child is None or child.is_over:
             return False
@@ -101,6 +100,12 @@ class Engine:
             self._trunk.say({"op": "kill", "pid": child.pid, "signal": int(signum)})
         return True
 
+    def look(self, number: int) -> None:
+        """Tell now what is known of its birth, and not when its descriptor's turn comes."""
+        child = self._children.get(number)
+        if child is not None and child.beat >= 0:
+            self._hear(child)
+
     def stack(self, number: int) -> str:
         """What faulthandler has written of it so far: at a crash, and for each STACK_SIGNAL."""
         child = self._children.get(number)
@@ -109,11 +114,10 @@ class Engine:
     def forget(self, number: int) -> None:
         """Close what is held for it. One that is not over yet is killed, and nothing more told of it."""
         child = self._children.get(number)
-        if child is None:
-            return
-        child.is_forgotten = True
-        self.kill(number)
-        self._drop_forgotten(child)
+        if child is not None:
+            child.is_forgotten = True
+            self.kill(number)
+            self._drop_forgotten(child)
 
     def close(self, *, within: float) -> None:
         """Everything of this pool is dead and reaped when this returns: in so many seconds, or by force in 2 more."""
@@ -124,15 +128,10 @@ class Engine:
         self._waiting.clear()
         self._unborn.clear()
         if self._news >= 0:
-            if os.getpid() == self._owner:
-                self._listener.unwatch(self._news)
+            self._trunk.unwatch(self._news)
             os.close(self._news)
             self._news = -1
         self._trunk.close(within)
-
-    def _check(self) -> None:
-        if os.getpid() != self._owner:
-            raise RuntimeError(f"this pool is process {self._owner}'s, and cannot be used in a child forked from it")
 
     def _open_news(self) -> None:
         if self._news < 0:
@@ -148,12 +147,12 @@ class Engine:
             child = self._waiting.popleft()
             try:
                 self._ask(child)
-            except (BrokenPipeError, ConnectionResetError):
-                self._waiting.appendleft(child)  # the template is dead; its successor is asked
-                return
             except OSError as error:
-                if isinstance(error, BlockingIOError) and self._asked:
-                    self._waiting.appendleft(child)  # asked again when one of those is answered
+                is_dead = isinstance(error, BrokenPipeError | ConnectionResetError)  # its successor is asked
+                if is_dead or (
+                    isinstance(error, BlockingIOError) and self._asked
+                ):  # or it is, when one of those is answered
+                    self._waiting.appendleft(child)
                     return
                 self._give_up(child, str(error))
 
@@ -180,6 +179,15 @@ class Engine:
             self._listener.ended(child.number, ending)
         self._drop_forgotten(child)
 
+    def stopped(self, packet: dict[str, Any]) -> None:
+        """A worker was stopped, or something it has started; of one that has not said hello yet there will be another."""
+        self.look(packet["number"])
+        child = self._children.get(packet["number"])
+        if child is not None and child.pid is None:
+            self._trunk.say({"op": "kill", "pid": packet["pid"], "signal": int(signals.SIGKILL)})
+        elif child is not None and child.pid == packet["pid"] and not child.is_forgotten:
+            self._listener.stopped(child.number, packet["pid"])
+
     def fallen(self) -> None:
         """Everything is gone."""
         self._waiting.clear()
@@ -198,7 +206,7 @@ class Engine:
         data, fds = child.request(self._common, root)
         try:
             if child.is_alone:
-                self._ask_alone(data, fds)
+                self._trunk.ask_once(data, fds)
             elif template is not None:
                 send(template.channel, data, fds)
             else:
@@ -210,13 +218,6 @@ class Engine:
             given(fds)
         self._asked.add(child.number)
         self._listener.watch(child.beat, lambda: self._hear(child))
-
-    def _ask_alone(self, data: bytes, fds: list[int]) -> None:
-        """Of a template for this one worker, with the request in its channel already."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs:
-            send(ours, data, fds)
-            self._trunk.say({"op": "once", "preload": self._trunk.preload}, [theirs.fileno(), fds[BEAT_W]])
 
     def _hear(self, child: Child) -> None:
         said = child.hear()
@@ -294,6 +295,5 @@ class Engine:
         """Hear no more of it."""
         self._asked.discard(child.number)
         if child.beat >= 0:
-            if os.getpid() == self._owner:
-                self._listener.unwatch(child.beat)
+            self._trunk.unwatch(child.beat)
             child.deaf()

@@ -55,6 +55,10 @@ class Office:
             self._dispatcher.loop.defer(self._ends, SUCCESSION)
         self.ignore(remote)
 
+    def is_awaited(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._dispatcher.open())
+
     def broken(self, why: str, error: bytes | None) -> None:
         """No worker can be had: everybody who waits is told."""
         broken = PoolBroken(why)
@@ -108,9 +112,10 @@ class Office:
         self._dispatcher.crew.ended(number, ending)
 
     def stopped(self, number: int, pid: int) -> None:
-        """A worker was stopped by a signal, or a process it has started."""
+        """A worker was stopped by a signal, perhaps on its way here."""
         remote = self._dispatcher.crew.remotes.get(number)
-        if remote is not None and remote.pid == pid:
+        if remote is not None:
+            remote.pid = pid
             self._dispatcher.watch_over.stopped(remote)
 
     def lost(self) -> None:

@@ -82,6 +82,11 @@ class Remote:
         """Whether it has nothing to do."""
         return not self.outstanding
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has begun a task, ever."""
+        return self.page.words[page.SEQUENCE] > 0
+
     def rss_bytes(self) -> int:
         """Its resident memory; 0 if it is gone."""
         try:

@@ -11,10 +11,12 @@ Rules:
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from supervisor.pool.child import BEAT_W, send
 from supervisor.pool.stem import Root, Template
 from supervisor.speech import describe
 
@@ -50,7 +52,7 @@ class Listener(Protocol):
         """It was reaped."""
 
     def stopped(self, number: int, pid: int) -> None:
-        """A signal (SIGSTOP, SIGTSTP) has stopped a worker, or a process it has started."""
+        """A signal (SIGSTOP, SIGTSTP) has stopped a worker, perhaps before it was born."""
 
     def lost(self) -> None:
         """The root is gone, and every worker with it. `spawn` starts anew."""
@@ -61,6 +63,9 @@ class Crown(Protocol):
 
     def exited(self, packet: dict[str, Any]) -> None:
         """The root has reaped a process of a worker's."""
+
+    def stopped(self, packet: dict[str, Any]) -> None:
+        """A signal has stopped a worker, or a process it has started."""
 
     def may_ask(self) -> None:
         """There is a template."""
@@ -91,6 +96,11 @@ class Trunk:
     def __repr__(self) -> str:
         return f"<Trunk {self.root!r}>"
 
+    def check(self) -> None:
+        """Raises RuntimeError where it cannot be used."""
+        if os.getpid() != self._owner:
+            raise RuntimeError(f"this pool is process {self._owner}'s, and cannot be used in a child forked from it")
+
     def grow(self) -> None:
         """Start what is missing. Raises OSError."""
         if self.root is None:
@@ -107,6 +117,19 @@ class Trunk:
         """To the root, if there is one. Raises OSError when there are no descriptors left to duplicate `fds` to."""
         if self.root is not None:
             self.root.say(packet, fds)
+
+    def ask_once(self, data: bytes, fds: list[int]) -> None:
+        """Of a template for this one worker, with the request in its channel already. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            send(ours, data, fds)
+            self.say({"op": "once", "preload": self.preload}, [theirs.fileno(), fds[BEAT_W]])
+
+    def unwatch(self, *fds: int) -> None:
+        """Not in a forked child, where an epoll would forget them for the parent as well."""
+        if os.getpid() == self._owner:
+            for fd in fds:
+                self._listener.unwatch(fd)
 
     def replace_template(self) -> None:
         """Or, where that is hopeless, tell those who wait; `grow` tries once more."""
@@ -128,17 +151,11 @@ class Trunk:
         self._drop_template()
         if root is None:
             return
-        self._unwatch(root.channel.fileno(), root.pidfd)
+        self.unwatch(root.channel.fileno(), root.pidfd)
         if os.getpid() == self._owner:
             root.end(within)
         else:
             root.let_go()
-
-    def _unwatch(self, *fds: int) -> None:
-        # Not in a forked child: an epoll would forget them for the parent as well.
-        if os.getpid() == self._owner:
-            for fd in fds:
-                self._listener.unwatch(fd)
 
     # -- the root -----------------------------------------------------------------------------------------------------
 
@@ -163,7 +180,7 @@ class Trunk:
                 case "exit":
                     self._crown.exited(packet)
                 case "stopped":
-                    self._listener.stopped(packet["number"], packet["pid"])
+                    self._crown.stopped(packet)
                 case "gone" if self.template is not None and packet["number"] == self.template.number:
                     self._template_ended(self.template, packet.get("why") or describe(packet["status"]))
 
@@ -174,7 +191,7 @@ class Trunk:
         if root is not self.root:  # who heard them has closed the pool
             return
         self.root = None
-        self._unwatch(root.channel.fileno(), root.pidfd)
+        self.unwatch(root.channel.fileno(), root.pidfd)
         self.last_words = root.close()
         self._drop_template()
         self._crown.fallen()
@@ -190,7 +207,7 @@ class Trunk:
     def _hear_template(self, template: Template) -> None:
         said = template.hear()
         if said is None:
-            self._unwatch(template.beat)
+            self.unwatch(template.beat)
             template.deaf()
         for message in said or ():
             if message.kind == "ready":
@@ -209,5 +226,5 @@ class Trunk:
         template, self.template = self.template, None
         if template is not None:
             if template.beat >= 0:
-                self._unwatch(template.beat)
+                self.unwatch(template.beat)
             template.close()

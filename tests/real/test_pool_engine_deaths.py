@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -153,6 +154,19 @@ def test_a_stopped_embryo_keeps_nobody_waiting(rig: Rig) -> None:
     rig.worker()
     os.kill(rig.the("embryo pool"), signal.SIGSTOP)
     rig.worker()
+
+
+def test_a_worker_stopped_while_it_is_born_keeps_nobody_waiting(rig: Rig) -> None:
+    """From the moment it carries its brand: it is born, or another in its place, or that it stands still is told."""
+    for _ in range(20):
+        number = rig.spawn()
+        brand = kernel.brand(rig.nonce, number)
+        while not (mine := [pid for pid in kernel.children_of_one_thread(rig.root) if kernel.read_brand(pid) == brand]):
+            rig.turn(0)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(mine[0], signal.SIGSTOP)
+        rig.outcome(number)
+        rig.forget(number)
 
 
 def test_a_killed_embryo_keeps_nobody_waiting(rig: Rig) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
-import signal
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -168,26 +166,29 @@ def test_a_map_outlives_the_pool_object(tmp_path: Path) -> None:
 
 def test_ten_threads_submit_while_workers_are_killed(hire: Callable[..., Pool]) -> None:
     """Every task is done once for its future, whatever happens to the workers."""
-    pool = hire(2).options(retries=50)
+    kills, between = 40, 20  # a kill for so many results: nobody is killed faster than anything can be done
+    pool = hire(2)
+    patient = pool.options(retries=kills)  # so that no task can run out of attempts, were it hit by every kill
     results: dict[int, list[int]] = {}
+    done: list[int] = []
 
     def work(number: int) -> None:
-        futures = [pool.submit(tasks.double, number * 1000 + n) for n in range(100)]
+        futures = [patient.submit(tasks.double, number * 1000 + n) for n in range(100)]
+        for future in futures:
+            future.add_done_callback(lambda _: done.append(number))
         results[number] = [future.result(PATIENCE) for future in futures]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(10)]
     for thread in threads:
         thread.start()
-    killed = 0
-    while any(thread.is_alive() for thread in threads) or killed < 3:
-        for pid in crew(pool)[:1]:  # type: ignore[arg-type]
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-        time.sleep(0.01)
+    for kill in range(kills):
+        eventually(lambda: len(done) >= between * kill)  # noqa: B023 it is waited for here
+        tasks.kill_other(eventually(lambda: crew(pool))[0])
     for thread in threads:
         thread.join()
     assert results == {number: [2 * (number * 1000 + n) for n in range(100)] for number in range(10)}
+    eventually(lambda: len(done) == 1000)
+    assert sorted(done) == sorted(list(range(10)) * 100)
 
 
 @pytest.mark.parametrize("is_used", [False, True])
