@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from supervisor.chaos import allowances, blast, experiment, figures, findings, journal, monkey, victim
+from supervisor.chaos import allowances, experiment, figures, findings, journal, monkey, victim
 from supervisor.chaos.fault import PART
 from supervisor.chaos.invariants import State
 from supervisor.chaos.providers import Providers
@@ -23,6 +23,7 @@ from supervisor.chaos.report import words
 from supervisor.chaos.runner import Wishes
 from supervisor.chaos.schedule import Plan, seeds
 from supervisor.chaos.session import Session
+from supervisor.chaos.trace import LATE_EFFECT
 from supervisor.chaos.verdict import Word
 from supervisor.cli import client
 from supervisor.cli.chaos_report import CODES, tell, unwritable
@@ -69,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
         soak = Soak(hurt.socket, args)
         for at, seed in enumerate(seeds(first, rounds)):
             if at:
-                time.sleep(blast.LATE_EFFECT)  # what the last round left in a pipe is not the next one's
+                time.sleep(LATE_EFFECT)  # what the last round left in a pipe is not the next one's
             code = soak.round(at + 1, rounds, seed)
             if code == CODES[Word.INTERRUPTED]:
                 return code
