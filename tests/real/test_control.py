@@ -159,6 +159,7 @@ def test_a_reader_that_does_not_read_is_cut(host: Host, connect: Callable[[], Cl
     _eventually(lambda: other.ask({"verb": "status"})["result"]["descriptors"] == before - 1)
 
 
+@pytest.mark.alone  # it measures milliseconds
 def test_five_hundred_clients_at_once(host: Host, connect: Callable[[], Client]) -> None:
     """All of them are answered, though fewer are served at once, and the loop is never 20 ms late."""
     host.serve()

@@ -20,6 +20,7 @@ PROJECT = HERE.parent.parent
 pytestmark = [
     pytest.mark.root,
     pytest.mark.systemd,
+    pytest.mark.alone,  # a guest with one CPU, whose supervisor must not come late
     pytest.mark.timeout(300),
     pytest.mark.skipif(shutil.which("linux.uml") is None, reason="systemd: needs the package user-mode-linux"),
 ]
