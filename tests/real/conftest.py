@@ -43,14 +43,20 @@ def world(folder: str) -> Iterator[World]:
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
-    """A process that serves a control socket, once it is told to."""
-    # Not tmp_path: other users, whom some tests become, may not enter it.
+def everyones_path() -> Iterator[Path]:
+    """A folder that other users, whom some tests become, may enter."""
+    # Not tmp_path, whatever its mode is made: each pytest that starts takes the folder of all sessions from the others.
     with tempfile.TemporaryDirectory(prefix="ninelives-") as folder:
         os.chmod(folder, 0o755)
-        made = Host(Path(folder, "fake.sock"))
-        yield made
-        made.end()
+        yield Path(folder)
+
+
+@pytest.fixture
+def host(everyones_path: Path) -> Iterator[Host]:
+    """A process that serves a control socket, once it is told to."""
+    made = Host(everyones_path / "fake.sock")
+    yield made
+    made.end()
 
 
 @pytest.fixture

@@ -119,13 +119,10 @@ def test_an_account_that_does_not_exist(tmp_path: Path, key: str, code: int) -> 
 
 
 @pytest.mark.root
-def test_another_user(tmp_path: Path) -> None:
+def test_another_user(everyones_path: Path) -> None:
     """user and group: identity, groups and HOME are that account's; a group alone may be changed too."""
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
     config = '[workers.a]\ntarget = "job:tell"\nuser = "nobody"\n[workers.b]\ntarget = "job:tell"\ngroup = "nogroup"\n'
-    with Service(tmp_path, config, modules={"job": JOB}) as service:
+    with Service(everyones_path, config, modules={"job": JOB}) as service:
         a, b = told(service, "a"), told(service, "b")
         assert (a["uid"], a["gid"], a["home"]) == (65534, 65534, "/nonexistent")
         assert a["groups"] == [65534]
