@@ -68,9 +68,10 @@ def spared(timeline: Timeline) -> tuple[str, ...]:
         member = members.get(traced.fault.worker or "")
         if traced.ending is None or member is None:
             continue
+        until = timeline.record.ended if traced.ready is None else stamp(traced.ready)  # they go down before it is back
         for name in member.members_after:
-            lives = timeline.lanes[name].lives if name in timeline.lanes else ()
-            if not any(life.ended_at is not None and life.ended_at >= traced.fault.at for life in lives):
+            gaps = timeline.lanes[name].gaps if name in timeline.lanes else ()
+            if not any(gap.begin <= until and gap.end >= traced.fault.at for gap in gaps):
                 found.add(name)
     return tuple(sorted(found))
 

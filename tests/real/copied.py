@@ -25,8 +25,13 @@ class Copy:
             shutil.copytree(SOURCE / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
 
     def service(self, folder: Path, config: str) -> Service:
+        return Service(folder / "service", config, run=self.run, env={"PYTHONPATH": ""})
+
+    @property
+    def run(self) -> tuple[str, ...]:
+        """What starts a service from it, before the config."""
         program = f"import sys; sys.path.insert(0, {str(self.root)!r}); from supervisor.cli.main import entry; entry()"
-        return Service(folder / "service", config, run=(sys.executable, "-P", "-c", program, "run"), env={"PYTHONPATH": ""})
+        return (sys.executable, "-P", "-c", program, "run")
 
     def change(self, module: str, change: Callable[[str], str]) -> None:
         path = self.root / "supervisor" / f"{module}.py"

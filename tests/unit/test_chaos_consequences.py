@@ -74,6 +74,8 @@ def test_a_member_that_does_not_restart_with_the_one_it_depends_on_is_spared() -
     assert consequences.spared(laid(story)) == ()
     story.kill(10, "reader", 1)
     assert consequences.spared(laid(story)) == ("writer",)
+    story.kill(30, "writer", 101)  # what befalls it later is another matter
+    assert consequences.spared(laid(story)) == ("writer",)
     story.ended(10.01, "writer", 101, how="exit code 0 (asked)")
     assert consequences.spared(laid(story)) == ()
 
