@@ -33,10 +33,26 @@ LANE = "NINELIVES_LANE"  # in a lane's environment: the file for its count, besi
 ALONE = "alone"
 # The longest files first: what is left for the end is small, and the lanes come to it together.
 FOLDERS = ("chaos", "system", "real", "virtual", "unit")
+# What takes long, and why one Python is enough for it: left out, and counted as deselected, if NINELIVES_ONCE_MORE=1 says that
+# all has been run on another already. CI does, on its second Python (and has 1,000 restarts there instead of 10,000).
+ONCE = {
+    "real/test_lanes.py": "it is about pytest, in 21 runs of it",
+    "real/test_pool_large.py": "lengths beyond 31 bits are the kernel's matter; what takes long are its pages",
+    "system/test_chaos_machine.py": "the guest's clock and its cgroups are looked at, and a boot takes long",
+    "system/test_pool_limit.py": "the kernel's OOM killer is looked at, and a boot takes long",
+}
 NOTHING_COLLECTED = pytest.ExitCode.NO_TESTS_COLLECTED.value
 
 
 # -- within a lane, whose plugin this file is ----------------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what one Python is enough for, where that has been done."""
+    if os.environ.get("NINELIVES_ONCE_MORE") == "1":
+        done = [item for item in items if f"{item.path.parent.name}/{item.path.name}" in ONCE]
+        items[:] = [item for item in items if item not in done]
+        config.hook.pytest_deselected(items=done)
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:

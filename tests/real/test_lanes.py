@@ -6,6 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.lanes import ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 CONFTEST = """
@@ -35,21 +41,24 @@ def pytest_collection_modifyitems(items):
     if os.environ["NINELIVES_LANE"].endswith("alone"):
         items.pop()
 """
+QUICKLY = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:timeout")
 FILES = ("test_a", "test_b", "test_c")
 
 
-def lanes(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def lanes(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None, **more: Any
+) -> subprocess.CompletedProcess[str]:
     """Run what is in the folder; `more` are files beside the usual ones, or instead of them."""
     sources = {"conftest": CONFTEST} | dict.fromkeys(FILES, TEST) | more
     for name, source in sources.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / f"{name}.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\n")
-    kept = {name: value for name, value in os.environ.items() if name != "NINELIVES_LANE"}
+    kept = {name: value for name, value in os.environ.items() if name not in ("NINELIVES_LANE", "NINELIVES_ONCE_MORE")}
     ini = str(folder / "pytest.ini")
     return subprocess.run(
-        [sys.executable, "-m", "tests.lanes", "-p", "no:cacheprovider", "-c", ini, str(folder), *arguments],
-        cwd=ROOT, env=kept | {"NINELIVES_LANES": "2", "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "tests.lanes", *QUICKLY, "-c", ini, str(folder), *arguments],
+        cwd=ROOT, env=kept | {"NINELIVES_LANES": "2", "PYTHONPATH": str(ROOT)} | dict(environment or {}),
         capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
 
@@ -106,6 +115,16 @@ def test_a_lane_that_leaves_in_the_middle_is_a_failure(tmp_path: Path) -> None:
     ran = lanes(tmp_path, test_a="import os\ndef test_leaves():\n    os._exit(0)\n")
     assert ran.returncode == 1
     assert "collected by the lanes" in ran.stderr
+
+
+def test_once_more_means_without_what_was_done_on_another_python(tmp_path: Path) -> None:
+    """It is counted, and the rest is run; what there is to be left out is there."""
+    assert all((ROOT / "tests" / name).exists() for name in ONCE)
+    more = {name.removesuffix(".py"): TEST for name in ONCE}
+    ran = lanes(tmp_path, environment={"NINELIVES_ONCE_MORE": "1"}, **more)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert sorted({test.partition(".")[0] for _, test in notes(tmp_path)}) == list(FILES)
+    assert f"{4 * len(ONCE)} deselected" in ran.stdout
 
 
 def test_nothing_to_run_is_no_success(tmp_path: Path) -> None:
