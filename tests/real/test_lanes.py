@@ -120,7 +120,7 @@ def test_a_lane_that_leaves_in_the_middle_is_a_failure(tmp_path: Path) -> None:
 def test_once_more_means_without_what_was_done_on_another_python(tmp_path: Path) -> None:
     """It is counted, and the rest is run; what there is to be left out is there."""
     assert all((ROOT / "tests" / name).exists() for name in ONCE)
-    more = {name.removesuffix(".py"): TEST for name in ONCE}
+    more: dict[str, Any] = {name.removesuffix(".py"): TEST for name in ONCE}
     ran = lanes(tmp_path, environment={"NINELIVES_ONCE_MORE": "1"}, **more)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert sorted({test.partition(".")[0] for _, test in notes(tmp_path)}) == list(FILES)
