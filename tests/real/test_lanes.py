@@ -6,12 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.lanes import ONCE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 CONFTEST = """
@@ -45,9 +42,7 @@ QUICKLY = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:time
 FILES = ("test_a", "test_b", "test_c")
 
 
-def lanes(
-    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None, **more: Any
-) -> subprocess.CompletedProcess[str]:
+def lanes(folder: Path, *arguments: str, environment: Any = (), **more: Any) -> subprocess.CompletedProcess[str]:
     """Run what is in the folder; `more` are files beside the usual ones, or instead of them."""
     sources = {"conftest": CONFTEST} | dict.fromkeys(FILES, TEST) | more
     for name, source in sources.items():
@@ -58,7 +53,7 @@ def lanes(
     ini = str(folder / "pytest.ini")
     return subprocess.run(
         [sys.executable, "-m", "tests.lanes", *QUICKLY, "-c", ini, str(folder), *arguments],
-        cwd=ROOT, env=kept | {"NINELIVES_LANES": "2", "PYTHONPATH": str(ROOT)} | dict(environment or {}),
+        cwd=ROOT, env=kept | {"NINELIVES_LANES": "2", "PYTHONPATH": str(ROOT)} | dict(environment),
         capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
 
