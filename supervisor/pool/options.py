@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import Any
+
+from supervisor.pool.value import Value
 
 
-class _Values(NamedTuple):
-    task_timeout: float | None
-    soft_timeout: float | None
-    retries: int
-    idempotent: bool
-    memory: int | None
-
-
-class Options(_Values):
+class Options(Value):
     """How a task is treated.
 
     task_timeout: seconds a worker may spend on it (on each item of a map) before it is put down. soft_timeout: seconds
@@ -22,24 +16,27 @@ class Options(_Values):
     may hold. Raises ValueError for what makes no sense.
     """
 
-    __slots__ = ()
+    __slots__ = __match_args__ = ("task_timeout", "soft_timeout", "retries", "idempotent", "memory")
+    task_timeout: float | None
+    soft_timeout: float | None
+    retries: int
+    idempotent: bool
+    memory: int | None
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         task_timeout: float | None = None,
         soft_timeout: float | None = None,
         retries: int = 2,
         idempotent: bool = True,
         memory: int | None = None,
-    ) -> Self:
-        """Checked, however it is made."""
-        self = super().__new__(cls, task_timeout, soft_timeout, retries, idempotent, memory)
+    ) -> None:
+        self._hold(task_timeout, soft_timeout, retries, idempotent, memory)
         self._check()
-        return self
 
     def but(self, **changes: Any) -> Options:
         """The same, but for these. Raises TypeError for a name that is none, ValueError."""
-        return Options(**{**self._asdict(), **changes})
+        return Options(**{**dict(zip(self.__match_args__, self._facts(), strict=True)), **changes})
 
     def _check(self) -> None:
         for name in ("task_timeout", "soft_timeout", "memory"):
