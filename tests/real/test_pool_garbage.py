@@ -164,6 +164,7 @@ def test_big_arguments_to_a_worker_that_dies_of_them(pool: Pool) -> None:
     assert len(error.report.attempts) == 3
 
 
+@pytest.mark.alone  # who gives the tasks must be sooner than the workers
 def test_big_tasks_that_are_cancelled(hire: Callable[..., Pool]) -> None:
     """Ten of 30 MB, half of them cancelled at once: the others arrive, the pool goes on."""
     pool = hire(preload=["numpy"])

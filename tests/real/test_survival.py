@@ -6,6 +6,8 @@ import signal
 import statistics
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.real.living import is_alive
 from tests.real.service import until
 from tests.real.survival import STEADY, at, either, how_to_lose, lived_once, rig
@@ -28,6 +30,7 @@ def test_idle(tmp_path: Path, how: str) -> None:
         lived_once(service, "steady")
 
 
+@pytest.mark.alone  # it is the time that counts
 def test_supervising_resumes_within_half_a_second_of_a_kill(tmp_path: Path) -> None:
     """Ten kills in a row; the figure is the service's own, of the anchor's clock, and given room for a loaded machine."""
     with rig(tmp_path, "") as service:
@@ -140,7 +143,7 @@ def test_in_quarantine(tmp_path: Path, how: str) -> None:
         service.wait_for("supervisor.resumed", since=since)
         row = service.worker("one")
         assert (row["phase"], row["streak"], row["want"]) == ("quarantined", 2, "up")
-        assert service.ask("release", workers=["one"]) ["released"] == ["one"]
+        assert service.ask("release", workers=["one"])["released"] == ["one"]
         service.wait_for("worker.spawned", worker="one", since=since)
         service.wait_for("worker.quarantined", worker="one", since=since)
         lived_once(service, "one", lives=4)
