@@ -29,7 +29,7 @@ FAILURES = 5  # starts that fail one after the other before the pool gives up
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # seconds between them
 REFILL = 0.01  # seconds until a standby that was needed is replaced
 YOUNG = 1.0  # seconds; FAILURES who die younger, each before its first task, are spaced as starts that fail are
-VAIN = 15  # of them, ten seconds of such starts, and there is no use in waiting
+VAIN = 15  # times that happens to those started after the last of them: after ten seconds, with the pauses, or more
 
 
 class Welcome(NamedTuple):
@@ -96,6 +96,7 @@ class Crew:
         self.wanted = least  # members there are to be
         self._numbers = 0
         self._failures = self._idle_deaths = self._in_vain = 0  # in a row
+        self._vain_until = 0  # the last number that was started before the last of those
         self._starting = 0
         self._ever_up = False
         self._start_at = 0.0
@@ -217,10 +218,9 @@ class Crew:
         remote.close()
         if not was_up:
             self._starting -= 1
-            if not self._is_closing and not remote.doom:
+            if ending is not None and not self._is_closing and not remote.doom:  # else `lost` counts
                 error = remote.initializer_error
-                why = f"a worker did not start: {ending or 'the root of the pool was killed'}"
-                self._failed("the initializer failed" if error else why, error)
+                self._failed("the initializer failed" if error else f"a worker did not start: {ending}", error)
         elif has_begun:  # what it died of is a task's affair, and bounded by its retries
             self._idle_deaths = self._in_vain = 0
         elif not remote.doom and not self._is_closing:
@@ -230,17 +230,29 @@ class Crew:
         else:  # a standby has taken over: let it have the machine before another one is born
             self._boss.at(time.monotonic() + REFILL, self.fill)
 
+    def lost(self) -> None:
+        """The root is dead, and everybody with it: however many were being started, one start has failed."""
+        everybody = list(self.remotes.values())
+        for remote in everybody:
+            self.ended(remote.number, None)
+        if not self._is_closing and any(not remote.is_up and not remote.doom for remote in everybody):
+            self._failed("a worker did not start: the root of the pool was killed", None)
+
     def _died_idle(self, remote: Remote, ending: Ending | str | None) -> None:
         if time.monotonic() - remote.idle_since >= YOUNG:
             self._idle_deaths = self._in_vain = 0
             return
         self._idle_deaths += 1
-        self._in_vain = self._in_vain + 1 if self._boss.is_awaited() else 0
+        if not self._boss.is_awaited():
+            self._in_vain = 0
+        elif remote.number > self._vain_until:  # of many who die at once one counts
+            self._in_vain += 1
+            self._vain_until = self._numbers
         if self._in_vain >= VAIN and not any(other.has_begun for other in self.members):
             last = ending or "killed together with the root of the pool"
             self._is_closing = True
             self._boss.broken(
-                f"{self._in_vain} workers in a row died before they began anything; the last one: {last}", None
+                f"workers died {self._in_vain} times in a row before they began anything; the last one: {last}", None
             )
         elif self._idle_deaths > FAILURES:
             self._space_out()

@@ -120,5 +120,4 @@ class Office:
 
     def lost(self) -> None:
         """The root is dead, and with it every worker."""
-        for number in list(self._dispatcher.crew.remotes):
-            self._dispatcher.crew.ended(number, None)
+        self._dispatcher.crew.lost()

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from supervisor.pool import frames
-from tests.real.pool_tasks import kill, note
+from tests.real.pool_tasks import kill, note, wait_for
 
 
 def die_before_the_first_message(path: str, notes: str) -> None:
@@ -20,3 +20,9 @@ def die_before_the_first_message(path: str, notes: str) -> None:
         return listen(inbox)
 
     frames.Inbox.next = next_or_die  # type: ignore[assignment, method-assign]
+
+
+def note_and_wait(notes: str, gate: str) -> None:
+    """Up only when that file is there."""
+    note(notes)
+    wait_for(gate)

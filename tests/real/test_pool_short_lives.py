@@ -13,7 +13,7 @@ from supervisor import kernel
 from supervisor.pool import PoolBroken, TaskFailed, crew, page
 from tests.real import pool_short_lives as lives
 from tests.real import pool_tasks as tasks
-from tests.real.pool_world import PATIENCE, Innocents, eventually
+from tests.real.pool_world import PATIENCE, Innocents, eventually, root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,8 +94,8 @@ def test_workers_that_die_before_they_begin_anything_break_a_pool_that_is_waited
     pool = hire(2, initializer=lives.die_before_the_first_message, initargs=(str(deadly), notes))
     errors = [future.exception(PATIENCE) for future in [pool.submit(tasks.double, n) for n in range(200)]]
     assert {type(error) for error in errors} <= {PoolBroken, TaskFailed}
-    assert "died before they began anything; the last one: killed by SIGKILL" in str(errors[-1])
-    assert crew.VAIN <= len(tasks.noted(notes)) < 2 * crew.VAIN
+    assert "times in a row before they began anything; the last one: killed by SIGKILL" in str(errors[-1])
+    assert crew.VAIN <= len(tasks.noted(notes)) < 4 * crew.VAIN  # two members and a standby each time
     assert all(
         attempt.seconds == 0.0 for error in errors if isinstance(error, TaskFailed) for attempt in error.report.attempts
     )
@@ -118,3 +118,27 @@ def test_a_pool_that_nobody_waits_for_outlives_any_number_of_them(
     eventually(lambda: len(tasks.noted(notes)) > 2 * crew.VAIN)
     deadly.unlink()
     Innocents(pool).check()
+
+
+def test_many_that_die_at_once_are_not_many_in_a_row(hire: Callable[..., Pool], tmp_path: Path) -> None:
+    """Sixteen are killed before they begin anything: those started after them do what there is to do."""
+    deadly, notes = tmp_path / "deadly", str(tmp_path / "notes")
+    deadly.touch()
+    pool = hire(16, standby=0, initializer=lives.die_before_the_first_message, initargs=(str(deadly), notes))
+    futures = [pool.options(retries=50).submit(tasks.double, number) for number in range(16)]
+    with pool._core.dispatcher.lock:
+        eventually(lambda: len(tasks.noted(notes)) > crew.VAIN)
+        deadly.unlink()
+    assert [future.result(PATIENCE) for future in futures] == [2 * number for number in range(16)]
+
+
+def test_the_root_dies_once_while_many_are_being_started(hire: Callable[..., Pool], tmp_path: Path) -> None:
+    """That is one failed start, not eight in a row: the pool goes on."""
+    notes, gate = str(tmp_path / "notes"), tmp_path / "gate"
+    pool = hire(8, standby=0, initializer=lives.note_and_wait, initargs=(notes, str(gate)))
+    futures = [pool.submit(tasks.double, number) for number in range(8)]
+    eventually(lambda: len(tasks.noted(notes)) == 8)
+    tasks.kill_other(root(pool))
+    eventually(lambda: len(tasks.noted(notes)) > 8 or futures[0].done())
+    gate.touch()
+    assert [future.result(PATIENCE) for future in futures] == [2 * number for number in range(8)]
