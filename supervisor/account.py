@@ -40,6 +40,7 @@ class Account:
         self.above: Account | None = None  # the group's, set by the group
         self._failed_at = memory.failed_at
         self._adopts = memory.phase in RUNNING
+        self._is_outdated = False  # what it adopts is to be replaced, as soon as it is adopted
         self._world = world
         self._life: asyncio.Task[Ending] | None = None
         self._sitting = False
@@ -126,6 +127,7 @@ class Account:
             self.due_at = now()
             self._turn.set()
         elif self.phase in {Phase.STARTING, Phase.READY}:
+            self._is_outdated = self._adopts
             self._interrupt()
 
     def release(self) -> None:

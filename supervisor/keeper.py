@@ -66,7 +66,8 @@ class Keeper(Account):
         if self.phase is Phase.DOWN:
             self._move(Phase.WAITING)
         life = self._life = asyncio.create_task(self._live(settled, adopted=adopted), name=self.name)
-        if self.want is Want.DOWN:  # the supervisor died while stopping it: adopt it and go on
+        # The supervisor died while stopping it, or before it had begun to restart it: adopt it and go on.
+        if self.want is Want.DOWN or (adopted and self._is_outdated):
             self._interrupt()
         try:
             await asyncio.wait([life])

@@ -59,7 +59,7 @@ class Roster:
         """The keepers of a worker's replicas, or of a group with all that is in it."""
         spec = self.config.workers.get(name)
         if spec is not None:
-            self.shelves.setdefault(name, Shelf(self._host, spec))
+            self.shelves.setdefault(name, self._shelf(spec))
             return [
                 self.make_worker(spec, worker, replica)
                 for replica, worker in enumerate(names(spec, self.counts[name]))
@@ -84,6 +84,10 @@ class Roster:
         assert self._world is not None
         memory = self._remembered(child.kind, child.name)
         return Keeper(child, self._world, remembered=msgspec.convert(memory, Memory) if memory else None)
+
+    def _shelf(self, spec: ChildSpec) -> Shelf:
+        """For all replicas: which CPUs a standby runs on it learns with its go."""
+        return Shelf(self._host, spec, fingerprint(msgspec.structs.replace(spec, cpus="symmetric"), self.config.path))
 
     def fingerprint(self, spec: ChildSpec, replica: int) -> str:
         """Of one replica of this spec, in this config; another replica's CPUs are none of its business."""
@@ -138,7 +142,7 @@ class Roster:
     def renew_shelf(self, name: str) -> Shelf:
         """Standbys made from what is now old are replaced."""
         self.shelves[name].close()
-        shelf = self.shelves[name] = Shelf(self._host, self.config.workers[name])
+        shelf = self.shelves[name] = self._shelf(self.config.workers[name])
         for worker in self.workers():
             if worker.spec.name == name:
                 worker.shelf = shelf

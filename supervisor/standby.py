@@ -26,8 +26,8 @@ SLOWEST = 30.0
 class Shelf:
     """The standbys of one spec."""
 
-    def __init__(self, host: Host, spec: ChildSpec) -> None:
-        self._host, self.spec = host, spec
+    def __init__(self, host: Host, spec: ChildSpec, fingerprint: str) -> None:
+        self._host, self.spec, self._fingerprint = host, spec, fingerprint
         self._loop = asyncio.get_running_loop()
         self._standbys: dict[Process, bool] = {}  # -> has it said `prepared`?
         self._dismissed: set[Process] = set()  # not wanted any more, and not dead yet
@@ -69,9 +69,8 @@ class Shelf:
         )
         label = {"worker": spec.name, "output": output_of(spec)}
         try:
-            process = host.processes.spawn(
-                spec.name, request, spec.template, label, {"standby": spec.name, "stacks": spec.target is not None}
-            )
+            note = {"standby": spec.name, "stacks": spec.target is not None, "fingerprint": self._fingerprint}
+            process = host.processes.spawn(spec.name, request, spec.template, label, note)
         except OSError:
             self._later()
             return
@@ -84,6 +83,8 @@ class Shelf:
         self._loop.call_later(self.spec.ready_within, self._late, process)
         process.heard = lambda message: self._heard(process, message)
         process.exit.add_done_callback(lambda _: self._ended(process))
+        if process.note.get("fingerprint", self._fingerprint) != self._fingerprint:
+            self._dismiss(process)  # a reload was cut short: it was made from what is now old
 
     def take(self) -> Process | None:
         """One that is ready to go, which is no longer a standby; None if there is none."""

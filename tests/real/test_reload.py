@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from supervisor.cli import client
+from tests.real.copied import Copy
 from tests.real.service import Service
 
 if TYPE_CHECKING:
@@ -276,3 +277,27 @@ def test_a_preload_that_failed_is_tried_again(tmp_path: Path) -> None:
         service.ask("reload", diff=False)
         service.wait_for("template.ready", since=since, template="code")
         service.wait_for("worker.ready", worker="a")
+
+
+def test_a_reload_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
+    """The new config is noted, and the supervisor dies before it has stopped anybody: the next one restarts who changed."""
+    copy = Copy(tmp_path)
+    followed = "        tasks = self.refit.follow(keep)\n"
+    dying = f"{followed}        self.host.ledger.flush()\n        os.kill(os.getpid(), 9)\n"
+    copy.change("service", lambda text: text.replace(followed, dying))
+    config = '[workers.{name}]\ncommand = ["sleep", "{seconds}"]\n'
+    before = config.format(name="changed", seconds=1000) + "standby = 1\n" + config.format(name="same", seconds=1000)
+    with copy.service(tmp_path, before) as service:
+        service.wait_for("supervisor.ready")
+        service.wait_for("standby.ready")
+        pids = {name: service.pid(name) for name in ("changed", "same")}
+        service.config.write_text(before.replace("1000", "2000", 1))
+        with pytest.raises(client.Dropped):
+            service.ask("reload")
+        since = service.mark
+        service.wait_for("supervisor.resumed")
+        service.wait_for("worker.ready", worker="changed", count=2)
+        with open(f"/proc/{service.pid('changed')}/cmdline", "rb") as file:
+            assert file.read().split(b"\0")[1] == b"2000"
+        assert service.pid("same") == pids["same"]
+        assert service.seen("worker.ended", since=since, worker="same") == []

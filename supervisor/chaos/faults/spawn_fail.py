@@ -50,7 +50,7 @@ def inject(scene: Scene, _kept: dict[str, object]) -> None:
     worker = scene.worker
     assert worker is not None
     worker.spec = _broken(worker.spec, scene.parameters["how"])
-    worker.shelf = Shelf(worker.host, msgspec.structs.replace(worker.spec, standby=0))
+    worker.shelf = Shelf(worker.host, msgspec.structs.replace(worker.spec, standby=0), fingerprint="")
     if scene.process is not None:
         scene.service.host.processes.signal(scene.process, signal.SIGKILL)
 
