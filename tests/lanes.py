@@ -182,7 +182,10 @@ def _side_by_side(folder: Path, names: list[str], arguments: list[str]) -> list[
     began = time.monotonic()
     lanes = [Lane(folder, name, arguments) for name in names]
 
+    asked: list[int] = []
+
     def passed_on(number: int, _: object) -> None:
+        asked.append(pytest.ExitCode.INTERRUPTED.value)  # whatever the lanes make of it
         if number == signal.SIGTERM:  # ^C comes from the terminal to all of them
             for lane in lanes:
                 lane.interrupt()
@@ -191,7 +194,7 @@ def _side_by_side(folder: Path, names: list[str], arguments: list[str]) -> list[
     signal.signal(signal.SIGTERM, passed_on)
     codes = [lane.ended() for lane in lanes]
     print(f"== lanes {', '.join(names)}: {time.monotonic() - began:.0f} s", flush=True)
-    return codes
+    return codes + asked
 
 
 def _counted(records: list[Path]) -> int:
