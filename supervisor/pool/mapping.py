@@ -12,8 +12,10 @@ import queue
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Sized
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from supervisor.pool.executor import Core
     from supervisor.pool.options import Options
+    from supervisor.pool.task import Function
 
 CHUNK_S = 0.005  # seconds a chunk is to take
 GROWTH = 16  # times as large as the last one a chunk may be
@@ -71,6 +74,8 @@ class Plan:
         self._items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         shape = frames.STAR if is_starred or len(iterables) != 1 else frames.EACH
         self._shape = shape | frames.TIMED if options.is_watched else shape
+        # Not a method, and weak: a chunk whose result nobody takes is in a circle with its future, and would keep the pool.
+        self._again = partial(_once_more, weakref.ref(core), options, self._function, self._shape)
         self._fixed = 1 if not options.idempotent else chunksize
         self._size = self._fixed or 1
         self._buffersize = buffersize
@@ -140,14 +145,6 @@ class Plan:
         self._cut += len(items)
         self.chunks.append(chunk)
 
-    def _again(self, item: Any, index: int) -> TaskFuture:
-        """One of them once more. Raises what submit raises."""
-        future = TaskFuture(self._core.dispatcher)
-        task = self._core.task(self._function, self._shape, pack([item]), self._options)
-        Chunk(future, [item], index, self._function.name).takes(task)
-        self._core.dispatcher.submit(task)
-        return future
-
     def _on_done(self, chunk: Chunk) -> None:
         """In the dispatcher's thread: no more than to say so."""
         # Circles that only the garbage collector would break, with all the arguments and results of a chunk.
@@ -215,6 +212,20 @@ class Plan:
                 for task in list(chunk.tasks):
                     self._core.dispatcher.cancel(task, running=False)
         self._core.dispatcher.closing.accepted(self)
+
+
+def _once_more(
+    pool: weakref.ref[Core], options: Options, function: Function, shape: int, item: Any, index: int
+) -> TaskFuture:
+    """An item by itself. Raises what submit raises; RuntimeError when nobody has the pool any more."""
+    core = pool()
+    if core is None:
+        raise RuntimeError("the pool is gone")
+    future = TaskFuture(core.dispatcher)
+    task = core.task(function, shape, pack([item]), options)
+    Chunk(future, [item], index, function.name).takes(task)
+    core.dispatcher.submit(task)
+    return future
 
 
 def results(plan: Plan, *, on_error: str, progress: bool) -> Iterator[Any]:

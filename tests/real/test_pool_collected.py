@@ -100,3 +100,14 @@ def test_what_a_task_was_given_is_gone_when_it_is_done(hire: Callable[..., Pool]
     for _ in range(3):
         assert pool.submit(objects.size_of, bytes(100 << 20)).result(PATIENCE) == 100 << 20
     assert pool.submit(objects.own_rss).result(PATIENCE) < before + (50 << 20)
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_pool_whose_map_nobody_takes_from_is_gone_when_that_is_done() -> None:
+    """The map has been worked on to its end, and keeps nothing: neither itself nor its pool."""
+    pool = Pool(1, standby=0)
+    pool.map(tasks.double, range(100))
+    dispatcher, core = pool._core.dispatcher, weakref.ref(pool._core)
+    del pool
+    eventually(lambda: core() is None)
+    eventually(lambda: dispatcher.loop.is_closed)
