@@ -91,13 +91,21 @@ class Function:
 
     def tell(self, error: BaseException) -> None:
         """A traceback on stderr, for people, and beside the other stacks, for the event of the ending."""
-        sys.excepthook(type(error), error, error.__traceback__)
+        with contextlib.suppress(Exception):  # a hook that fails, for want of memory perhaps, changes no exit code
+            sys.excepthook(type(error), error, error.__traceback__)
         if self._stack is not None:
-            import traceback  # noqa: PLC0415 3 ms of a start; rehearsals have imported it
-
-            text = "".join(traceback.format_exception(error))
             with contextlib.suppress(OSError):  # closed by the worker: it has been said on stderr
-                os.write(self._stack, text.encode("utf-8", "backslashreplace"))
+                os.write(self._stack, _in_full(error))
+
+
+def _in_full(error: BaseException) -> bytes:
+    """Its traceback; no more than its name where no memory is left, which may be what it is about."""
+    try:
+        import traceback  # noqa: PLC0415 3 ms of a start; rehearsals have imported it
+
+        return "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace")
+    except MemoryError:
+        return type(error).__name__.encode("utf-8", "backslashreplace") + b" (no memory is left to say where)\n"
 
 
 def _takes_heart(function: Callable[..., object]) -> bool:

@@ -118,5 +118,7 @@ def test_a_clock_that_was_set_back_makes_no_hole_for_who_asks_since(rig: Rig) ->
         assert [line["msg"] for line in found if line["event"] == "worker.progress"] == ["1", "2"]
     evening = datetime(2026, 1, 1, 18, tzinfo=UTC).timestamp()
     with rig.follow(follow=True, since=evening, events="worker.progress") as client:
-        rig.event("worker.progress", msg="3", timestamp="2026-01-01T09:00:00.000000Z")
-        assert [line["msg"] for line in read_lines(client.fileno(), bool)] == ["3"]
+        rig.event("worker.progress", msg="3", timestamp="2026-01-01T19:00:00.000000Z")
+        assert [line["msg"] for line in read_lines(client.fileno(), bool)] == ["3"]  # whichever of the two came first
+        rig.event("worker.progress", msg="4", timestamp="2026-01-01T09:00:00.000000Z")
+        assert [line["msg"] for line in read_lines(client.fileno(), bool)] == ["4"]
