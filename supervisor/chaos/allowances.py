@@ -181,8 +181,10 @@ def _spans(timeline: Timeline) -> Iterator[tuple[float, float, str]]:
         if fault.worker is None or traced.kind.place == "part":
             continue
         ends = [stamp(event) for event in (traced.ending, traced.undone) if event is not None]
-        last = timeline.record.ended if traced.kind.lasting else fault.at + HIT_FOR
-        end = min([last, *ends])
+        # What is over at once is remembered for a moment, by the supervisor that did it and by no other.
+        forgotten = [away.begin for away in timeline.aways if away.end > fault.at]
+        last = [timeline.record.ended] if traced.kind.lasting else [fault.at + HIT_FOR, *forgotten]
+        end = min([*last, *ends])
         # Shortened, for what is told late must not count; but never to nothing.
         yield fault.at, max(fault.at + 1e-6, end - HANDOVER), fault.worker
 

@@ -221,6 +221,11 @@ def test_all_helpers_at_once(tmp_path: Path) -> None:
     assert not [pid for pid in pids.values() if os.path.exists(f"/proc/{pid}")]
 
 
+def held(pid: int) -> int:
+    """How many descriptors the process has."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 @pytest.mark.parametrize("who", ["pump", "template"])
 def test_a_supervisor_killed_while_one_of_ours_is_to_be_started_again_is_followed_by_one_that_starts_it(
     tmp_path: Path, who: str
@@ -231,9 +236,11 @@ def test_a_supervisor_killed_while_one_of_ours_is_to_be_started_again_is_followe
     with copy.service(tmp_path, CONFIG.replace("counter:main", "workers.ticker:main")) as service:
         service.wait_for("supervisor.ready")
         dead = service.pump if who == "pump" else service.template()
+        open_before = held(service.supervisor)
         service.kill(dead)
         service.until(lambda: kernel.stat(dead) is None, "the anchor has reaped it")
-        service.status()  # and the supervisor has dealt with that
+        service.until(lambda: held(service.supervisor) <= open_before - 2, "the supervisor has closed its channel and pipe")
+        service.status()  # what that turn had to say is at the anchor
         since = service.mark
         service.kill(service.supervisor)
         service.wait_for("supervisor.resumed", since=since)

@@ -199,6 +199,15 @@ def test_more_faults_at_once_than_allowed_break_the_budget() -> None:
     assert state(story, "budgets", settings=None) == "unknown"
 
 
+def test_a_hit_that_the_next_supervisor_cannot_know_of_is_none_any_more() -> None:
+    """What is over at once counts for a second, for the supervisor that did it."""
+    story = Story("w-0", "w-1", "w-2")
+    story.hit(30.0, "pipe-garbage", "w-1")
+    story.say(30.3, "supervisor.resumed", reason="SIGKILL", away_s=0.1)
+    story.hit(30.5, "pipe-garbage", "w-2")
+    assert state(story, "budgets") == "held"
+
+
 def test_one_after_another_keeps_the_budget() -> None:
     """An end is told of a moment after it has come; and a fault that does not last is over with its life, or in a second."""
     story = Story("w-0", "w-1", "w-2")
