@@ -160,7 +160,8 @@ Made by `make bench`; do not edit. One figure: `python bench/run.py --only kill-
 - pools: {_listed(pools)}
 
 `load` is the machine's one minute load when the row was measured: much above the service's own work means that others
-were at work too, and the figure is worse than it need be. Values and notes: `bench/out/results.json`.
+were at work too, and the figure is worse than it need be. Rows of one figure whose loads differ are of different runs; the
+machine itself is up to a third faster in one run than in another. Values and notes: `bench/out/results.json`.
 
 ## The service
 
