@@ -28,15 +28,16 @@ class Layer:
 
 
 _layers: tuple[Layer, ...] = ()  # the one next to the pipe first
+_plain: Any = None  # the class of the heart before; kept, for a method of ours may be under way when it is restored
 
 
 def put_on(heart: Heart, layer: Layer) -> None:
     """From now on all it says goes through this too."""
-    global _layers  # noqa: PLW0603 - one heart a process
+    global _layers, _plain  # noqa: PLW0603 - one heart a process
     _layers = (*_layers, layer)
     if not isinstance(heart, _Tampered):
-        plain = type(heart)
-        tampered: Any = type(plain.__name__, (_Tampered, plain), {"__slots__": (), "plain": plain})
+        _plain = type(heart)
+        tampered: Any = type(_plain.__name__, (_Tampered, _plain), {"__slots__": ()})
         heart.__class__ = tampered
 
 
@@ -45,23 +46,24 @@ def take_off(heart: Heart, layer: Layer) -> None:
     global _layers  # noqa: PLW0603 - as above
     _layers = tuple(each for each in _layers if each is not layer)
     if not _layers and isinstance(heart, _Tampered):
-        plain: Any = heart.plain
-        heart.__class__ = plain
+        heart.__class__ = _plain
 
 
 class _Tampered:
+    """Nothing of ours is looked up in the heart once a method runs: it may be a plain one again at any instruction."""
+
     __slots__ = ()
-    plain: type[Heart]
 
     def _say(self, kind: str, **fields: Any) -> None:
         if all(layer.says(kind) for layer in _layers):
-            super()._say(kind, **fields)  # type: ignore[misc]  # Heart's, which stands behind us
+            _plain._say(self, kind, **fields)  # noqa: SLF001 - Heart's, which stands behind us
 
     def _write(self, data: bytes) -> None:
-        self._through(_layers, data)
+        _through(self, _layers, data)
 
-    def _through(self, layers: tuple[Layer, ...], data: bytes) -> None:
-        if not layers:
-            super()._write(data)  # type: ignore[misc]  # as above
-            return
-        layers[-1].sends(data, lambda sent: self._through(layers[:-1], sent))
+
+def _through(heart: _Tampered, layers: tuple[Layer, ...], data: bytes) -> None:
+    if layers:
+        layers[-1].sends(data, lambda sent: _through(heart, layers[:-1], sent))
+    else:
+        _plain._write(heart, data)  # noqa: SLF001 - as above
