@@ -167,7 +167,7 @@ class Worker:
 
     def show(self) -> dict[str, Any]:
         """The facts about its process; null where there is none."""
-        process, now = self.process, time.monotonic()
+        process, now = self.process or self.adopted, time.monotonic()  # adopted: in the first turn after a resume
         seen = (
             kernel.stat(process.pid)
             if process is not None and process.pid is not None and not process.exit.done()
