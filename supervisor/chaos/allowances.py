@@ -180,6 +180,8 @@ def _spans(timeline: Timeline) -> Iterator[tuple[float, float, str]]:
         fault = traced.fault
         if fault.worker is None or traced.kind.place == "part":
             continue
+        if fault.spawn_id is None and not traced.kind.lasting:
+            continue  # done to its standbys: the worker itself is under no fault
         ends = [stamp(event) for event in (traced.ending, traced.undone) if event is not None]
         # What is over at once is remembered for a moment, by the supervisor that did it and by no other.
         forgotten = [away.begin for away in timeline.aways if away.end > fault.at]
