@@ -5,11 +5,9 @@ Each rule states its slack, and the sentence says what was measured against what
 
 from __future__ import annotations
 
-import math
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from supervisor.chaos import invariants
+from supervisor.chaos import invariants, leash
 from supervisor.chaos.invariants import Invariant, State, count, listed
 from supervisor.chaos.trace import stamp
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 FDS_SLACK, FDS_PER_LIFE = 8, 8  # descriptors: of a moment's business; of each life more than before
 THREADS_SLACK = 1
 MEMORY_SHARE, MEMORY_SLACK = 0.25, 16 << 20  # growth that is allowed: a quarter, and bytes
-HIT_FOR = 1.0  # seconds for which a worker counts as hit by a fault that does not last (the service's rule)
 HANDOVER = 0.1  # seconds by which two faults may seem to overlap: an end is told of after it has come
 
 
@@ -142,10 +139,9 @@ def budgets(timeline: Timeline) -> Invariant:
         return Invariant("budgets", claim, State.UNKNOWN, "the service's settings are not in the record")
     may_hit = [
         member.worker for member in timeline.record.workers
-        if member.chaos and not any(fnmatchcase(member.worker, glob) for glob in settings.protected)
+        if member.chaos and not leash.is_protected(settings, member.worker)
     ]  # fmt: skip
-    share = max(1, math.floor(len(may_hit) * settings.max_percent / 100 + 1e-9))
-    allowed = min(settings.max_count, share)
+    allowed = leash.bound(settings, len(may_hit))
     most, when = _most_at_once(timeline)
     here = {member.worker for member in timeline.record.workers}  # who came later may have come with chaos = true
     outlaws = sorted(timeline.targets & here - set(may_hit))
@@ -185,7 +181,7 @@ def _spans(timeline: Timeline) -> Iterator[tuple[float, float, str]]:
         ends = [stamp(event) for event in (traced.ending, traced.undone) if event is not None]
         # What is over at once is remembered for a moment, by the supervisor that did it and by no other.
         forgotten = [away.begin for away in timeline.aways if away.end > fault.at]
-        last = [timeline.record.ended] if traced.kind.lasting else [fault.at + HIT_FOR, *forgotten]
+        last = [timeline.record.ended] if traced.kind.lasting else [fault.at + leash.HIT_FOR, *forgotten]
         end = min([*last, *ends])
         # Shortened, for what is told late must not count; but never to nothing.
         yield fault.at, max(fault.at + 1e-6, end - HANDOVER), fault.worker

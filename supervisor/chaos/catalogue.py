@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from supervisor.chaos.fault import Fault
 
 PACKAGE = "supervisor.chaos.faults"
@@ -20,12 +22,17 @@ def kinds() -> list[str]:
     return sorted(name.removesuffix(".py").replace("_", "-") for name in files)
 
 
+def no_such(kind: str, there: Collection[str]) -> str:
+    """The sentence for a kind that is not among those there are."""
+    near = difflib.get_close_matches(kind, there, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(there))}"
+    return f"no kind of fault is called {kind!r}: {hint}"
+
+
 def module(kind: str) -> Any:
     """The file of this kind; KeyError, with what may have been meant, if there is none."""
     if kind not in kinds():
-        near = difflib.get_close_matches(kind, kinds(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(kinds())}"
-        raise KeyError(f"no kind of fault is called {kind!r}: {hint}")
+        raise KeyError(no_such(kind, kinds()))
     return importlib.import_module(f"{PACKAGE}.{kind.replace('-', '_')}")
 
 

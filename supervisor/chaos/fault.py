@@ -33,6 +33,9 @@ class Impossible(Exception):
     """It cannot be done to this worker, or on this machine; the sentence says why."""
 
 
+GONE = "it ended a moment ago"
+
+
 class Parameter(NamedTuple):
     """One thing a kind takes. kind: number | count | seconds | size | flag | text | word (then one of `words`)."""
 
@@ -78,6 +81,12 @@ class Scene(NamedTuple):
     chaos_id: str
     seconds: float | None
     parameters: dict[str, Any]
+
+    def signal(self, number: int) -> None:
+        """Send it to the worker alone, not to what that has started; Impossible if it has ended."""
+        assert self.process is not None
+        if not self.service.host.processes.signal(self.process, number):
+            raise Impossible(GONE)
 
 
 def read_parameters(fault: Fault, given: Mapping[str, Any]) -> dict[str, Any]:

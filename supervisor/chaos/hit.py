@@ -5,11 +5,11 @@ What `inject` of the commands, the actions of experiments and the monkey have in
 
 from __future__ import annotations
 
-import difflib
 import time
 from typing import TYPE_CHECKING, Any
 
-from supervisor.chaos import choice, outcome
+from supervisor.chaos import catalogue, choice, leash, outcome
+from supervisor.chaos.fault import PART
 from supervisor.chaos.session import Refused, Usage
 from supervisor.chaos.trace import PARTS, stamp
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 WITHIN_S = 30.0
 AGAIN_S = 0.2  # between two looks at `status`, unless something happens
-PART = "part"
 
 
 def targets(
@@ -58,11 +57,9 @@ def check_kind(chaos: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     """What the catalogue says of a kind. Usage: there is none such. Refused: it cannot be done here at all."""
     kinds: dict[str, Mapping[str, Any]] = {each["kind"]: each for each in chaos["kinds"]}
     if kind not in kinds:
-        near = difflib.get_close_matches(kind, kinds, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(kinds))}"
-        raise Usage(f"no kind of fault is called {kind!r}: {hint}")
+        raise Usage(catalogue.no_such(kind, kinds))
     if not chaos["enabled"]:
-        raise Refused("chaos is not enabled here: set enabled = true under [chaos] and reload")
+        raise Refused(leash.DISABLED)
     if not kinds[kind]["possible"]:
         raise Refused(f"{kind} is impossible here: {kinds[kind]['why']}")
     if kinds[kind]["place"] == PART:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from supervisor import kernel
-from supervisor.chaos.fault import Impossible
+from supervisor.chaos.fault import GONE, Impossible
 from workers.chaos import NAME, ORDER
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _send(processes: Processes, process: Process, fd: int, line: dict[str, Any])
     except OSError as error:
         raise Impossible(f"its hook cannot be written to: {error}") from error
     if not processes.signal(process, ORDER):
-        raise Impossible("it ended a moment ago")
+        raise Impossible(GONE)
 
 
 def _open(process: Process) -> int:
@@ -118,7 +118,7 @@ def _open(process: Process) -> int:
                         return fd
                     os.close(fd)
     except FileNotFoundError:
-        raise Impossible("it ended a moment ago") from None
+        raise Impossible(GONE) from None
     except PermissionError as error:
         raise Impossible(f"its descriptors cannot be looked at: {error.strerror}") from None
     raise Impossible(NO_HOOK)

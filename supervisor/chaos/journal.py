@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from supervisor import __version__
+from supervisor.chaos.record import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Journal = dict[str, Any]
 STATUSES = ("completed", "failed", "aborted", "interrupted")
-EXTENSION = "ninelives"
 
 
 class NotAJournal(Exception):
@@ -95,7 +95,7 @@ def written(journal: Journal, path: str) -> None:
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)  # a temporary file is its owner's alone; a journal is to be read
         os.replace(name, path)
-    except BaseException:
+    except BaseException:  # raised again: the caller sees it
         os.unlink(name)
         raise
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from supervisor.chaos.record import Settings
     from supervisor.spec import ChaosRules
 
+HIT_FOR = 1.0  # seconds for which a worker counts as hit after a fault that shows no other way
 DISABLED = "chaos is not enabled here: set enabled = true under [chaos] and reload"
 
 
@@ -29,7 +31,7 @@ def may_hit(rules: ChaosRules, standings: Iterable[Standing]) -> list[Standing]:
     return sorted(found, key=lambda one: one.name)
 
 
-def is_protected(rules: ChaosRules, name: str) -> bool:
+def is_protected(rules: ChaosRules | Settings, name: str) -> bool:
     """Whether a pattern of `protected` matches the worker's name, or that of the spec it is a replica of."""
     return any(fnmatchcase(each, pattern) for pattern in rules.protected for each in (name, name.rpartition("-")[0]))
 
@@ -59,7 +61,7 @@ def why_not(rules: ChaosRules, standings: Sequence[Standing], targets: Collectio
     return None
 
 
-def bound(rules: ChaosRules, hittable: int) -> int:
+def bound(rules: ChaosRules | Settings, hittable: int) -> int:
     """How many workers may be under a fault at one time: by percent rounded down, but one may always."""
     return min(rules.max_count, max(1, int(hittable * rules.max_percent / 100)))
 

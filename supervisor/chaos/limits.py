@@ -6,12 +6,11 @@ import resource
 from typing import TYPE_CHECKING
 
 from supervisor import kernel
-from supervisor.chaos.fault import Impossible
+from supervisor.chaos.fault import GONE, Impossible
 
 if TYPE_CHECKING:
     from supervisor.process import Process
 
-GONE = "it ended a moment ago"
 
 
 def soft(process: Process, number: int) -> int:

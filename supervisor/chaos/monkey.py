@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervisor.chaos import choice, hit
+from supervisor.chaos.fault import PART
 from supervisor.chaos.schedule import BadPlan, turns
 from supervisor.chaos.session import Refused, Usage
 
@@ -80,7 +81,7 @@ def experiment(plan: Plan, seed: int) -> dict[str, Any]:
 def check(chaos: Mapping[str, Any], plan: Plan) -> None:
     """Usage, Refused: what would be so at every turn. chaos: what the verb of that name answered."""
     for kind in plan.kinds:
-        if hit.check_kind(chaos, kind)["place"] != hit.PART:
+        if hit.check_kind(chaos, kind)["place"] != PART:
             try:
                 choice.matching(chaos["may_hit"], plan.worker)
             except choice.NoSuchWorker as error:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SECONDS = 10.0  # a lasting fault goes on, if nobody says how long
 LONGEST = 3600.0
 DESCRIBED_FOR = 10.0  # seconds: what a machine can do changes rarely, and looking takes 10 ms
-HIT_FOR = 1.0  # seconds for which a worker counts as hit after a fault that shows no other way
 LOOKED_AT = 0.05  # seconds between a change and the look whether enough are ready
 REFUSALS_TOLD_EVERY = 0.1
 
@@ -199,7 +198,7 @@ class Saboteur:
         for name, (spawn_id, at) in list(self._just_hit.items()):
             worker = self._service.roster.worker(name)
             process = worker.process if worker is not None else None
-            if process is None or process.spawn_id != spawn_id or now - at > HIT_FOR:
+            if process is None or process.spawn_id != spawn_id or now - at > leash.HIT_FOR:
                 del self._just_hit[name]
         on = {one.worker for one in self.ongoing.faults.values()}
         on |= {one.worker for one, _ in self.ongoing.undoing.values()}

@@ -172,7 +172,7 @@ class Victim:
         self._reader.start()
         try:
             self._wait_until_ready()
-        except BaseException:
+        except BaseException:  # raised again: the caller sees it
             self.close()
             raise
         return self

@@ -87,7 +87,7 @@ DEFECTS = (
     ),
     Defect(
         "says that it undoes a fault, and does not", "chaos/faults/freeze",
-        "    _send(scene, signal.SIGCONT)\n", "",
+        "    scene.signal(signal.SIGCONT)\n", "",
         "freeze", "the short stop was no hang",
     ),
     Defect(

@@ -29,6 +29,4 @@ def inject(scene: Scene, _kept: dict[str, object]) -> None:
     if not scene.parameters["core"]:
         with contextlib.suppress(Impossible):  # another user's: it crashes all the same
             limits.set_soft(scene.process, resource.RLIMIT_CORE, 0)
-    number = signal.Signals[f"SIG{scene.parameters['signal']}"]
-    if not scene.service.host.processes.signal(scene.process, number):
-        raise Impossible("it ended a moment ago")
+    scene.signal(signal.Signals[f"SIG{scene.parameters['signal']}"])

@@ -12,7 +12,7 @@ import resource
 from typing import Any
 
 from supervisor.chaos import limits
-from supervisor.chaos.fault import MAYBE, OUTSIDE, Fault, Impossible, Parameter, Scene
+from supervisor.chaos.fault import GONE, MAYBE, OUTSIDE, Fault, Impossible, Parameter, Scene
 
 FAULT = Fault(
     kind="disk-full",
@@ -49,7 +49,7 @@ async def undo(scene: Scene, kept: dict[str, Any]) -> str:
     back what we have lifted for good.
     """
     if scene.process is None:
-        raise Impossible(limits.GONE)
+        raise Impossible(GONE)
     found = limits.put_back(scene.process, resource.RLIMIT_FSIZE, ours=kept["ours"], was=kept["was"])
     await asyncio.wait([scene.process.exit], timeout=AGAIN_AFTER)
     if not scene.process.exit.done():

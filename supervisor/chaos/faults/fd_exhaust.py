@@ -8,7 +8,7 @@ from itertools import count, islice
 from typing import Any
 
 from supervisor.chaos import limits
-from supervisor.chaos.fault import MAYBE, OUTSIDE, Fault, Impossible, Parameter, Scene
+from supervisor.chaos.fault import GONE, MAYBE, OUTSIDE, Fault, Impossible, Parameter, Scene
 
 FAULT = Fault(
     kind="fd-exhaust",
@@ -29,7 +29,7 @@ def look(scene: Scene) -> dict[str, Any]:
     try:
         taken = {int(fd) for fd in os.listdir(f"/proc/{process.pid}/fd")}
     except FileNotFoundError:
-        raise Impossible(limits.GONE) from None
+        raise Impossible(GONE) from None
     except PermissionError:
         raise Impossible("its descriptors cannot be looked at: it runs as another user") from None
     ours = next(islice((number for number in count() if number not in taken), scene.parameters["left"], None))
@@ -48,6 +48,6 @@ def inject(scene: Scene, kept: dict[str, Any]) -> None:
 def undo(scene: Scene, kept: dict[str, Any]) -> str:
     """Where the worker has set another limit since, that stays."""
     if scene.process is None:
-        raise Impossible(limits.GONE)
+        raise Impossible(GONE)
     found = limits.put_back(scene.process, resource.RLIMIT_NOFILE, ours=kept["ours"], was=kept["was"])
     return f"RLIMIT_NOFILE {kept['was']} again" if found else "it has set a limit of its own meanwhile, which stays"

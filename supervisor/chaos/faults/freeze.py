@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from supervisor.chaos.fault import MAYBE, OUTSIDE, Fault, Impossible, Scene
+from supervisor.chaos.fault import MAYBE, OUTSIDE, Fault, Scene
 
 FAULT = Fault(
     kind="freeze",
@@ -19,16 +19,10 @@ FAULT = Fault(
 
 def inject(scene: Scene, _kept: dict[str, object]) -> None:
     """The worker alone."""
-    _send(scene, signal.SIGSTOP)
+    scene.signal(signal.SIGSTOP)
 
 
 def undo(scene: Scene, _kept: dict[str, object]) -> str:
     """It goes on where it was."""
-    _send(scene, signal.SIGCONT)
+    scene.signal(signal.SIGCONT)
     return "SIGCONT"
-
-
-def _send(scene: Scene, number: int) -> None:
-    assert scene.process is not None
-    if not scene.service.host.processes.signal(scene.process, number):
-        raise Impossible("it ended a moment ago")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from supervisor.chaos.fault import ENDING, OUTSIDE, Fault, Impossible, Scene
+from supervisor.chaos.fault import ENDING, OUTSIDE, Fault, Scene
 
 FAULT = Fault(
     kind="kill",
@@ -17,6 +17,4 @@ FAULT = Fault(
 
 def inject(scene: Scene, _kept: dict[str, object]) -> None:
     """The worker alone, as the kernel would: what it has started is the service's to sweep."""
-    assert scene.process is not None
-    if not scene.service.host.processes.signal(scene.process, signal.SIGKILL):
-        raise Impossible("it ended a moment ago")
+    scene.signal(signal.SIGKILL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from supervisor.chaos.fault import MAYBE, OUTSIDE, Fault, Impossible, Scene
+from supervisor.chaos.fault import MAYBE, OUTSIDE, Fault, Scene
 
 FAULT = Fault(
     kind="term",
@@ -17,6 +17,4 @@ FAULT = Fault(
 
 def inject(scene: Scene, _kept: dict[str, object]) -> None:
     """The worker alone; what it makes of it is its own affair."""
-    assert scene.process is not None
-    if not scene.service.host.processes.signal(scene.process, signal.SIGTERM):
-        raise Impossible("it ended a moment ago")
+    scene.signal(signal.SIGTERM)
