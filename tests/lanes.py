@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LANE = "NINELIVES_LANE"  # in a lane's environment: the file for its count, beside the claims of all of them
 ALONE = "alone"
+FAILED = "failed"  # the file beside the counts that has what failed, in a few lines each: told again as the last of all
+WHY_LINES = 4
 # The longest files first: what is left for the end is small, and the lanes come to it together.
 FOLDERS = ("chaos", "system", "real", "virtual", "unit")
 # What takes long, and why one Python is enough for it: left out, and counted as deselected, if NINELIVES_ONCE_MORE=1 says that
@@ -82,6 +84,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """In a lane, a failure is told at once, and not only when all the tests are over."""
     if LANE in os.environ and report.failed:
         print(f"\n{report.nodeid}, {report.when}:\n{report.longreprtext}", flush=True)
+        why = [line[1:].strip() for line in report.longreprtext.splitlines() if line.startswith("E")]
+        lines = [f"{report.nodeid}, {report.when}", *(f"    {line}" for line in why[:WHY_LINES])]
+        with Path(os.environ[LANE]).with_name(FAILED).open("a") as file:
+            file.write("\n".join(lines) + "\n")
 
 
 def _own(items: list[pytest.Item], lane: Path) -> Iterator[pytest.Item]:
@@ -172,6 +178,9 @@ def main(arguments: list[str]) -> int:
             names.append(ALONE)
         bad = [code for code in codes if code not in (0, NOTHING_COLLECTED)]
         if bad:
+            failed = Path(folder, FAILED)
+            which = failed.read_text().rstrip() if failed.exists() else f"no test, but pytest: {bad}"
+            print(f"== failed\n{which}", flush=True)
             return 1
         if NOTHING_COLLECTED in codes:
             return NOTHING_COLLECTED

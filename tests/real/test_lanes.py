@@ -93,7 +93,8 @@ def test_a_failure_in_one_lane_is_a_failure_of_all_and_stops_none(tmp_path: Path
     """The others are run nevertheless, those that must be alone as well."""
     ran = lanes(tmp_path, test_b="def test_wrong():\n    assert 1 == 2\n")
     assert ran.returncode == 1
-    assert ran.stdout.count("test_b.py::test_wrong, call") == 1, "told at once"
+    assert ran.stdout.count("test_b.py::test_wrong, call") == 2, "told at once, and again as the last of all"
+    assert ran.stdout.endswith("test_b.py::test_wrong, call\n    assert 1 == 2\n"), ran.stdout
     assert "FAILED" in ran.stdout
     assert len(notes(tmp_path)) == 8
 
