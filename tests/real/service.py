@@ -167,8 +167,15 @@ class Service:
 
         with self._news:
             self._news.wait_for(look, timeout)
-        assert len(found) >= count, f"no {event} {fields or ''} within {timeout} s (got {len(found)} of {count})"
+        missing = f"no {event} {fields or ''} within {timeout} s (got {len(found)} of {count})"
+        assert len(found) >= count, f"{missing}; what came instead: {self._in_brief(since)}"
         return found[count - 1]
+
+    def _in_brief(self, since: int, last: int = 20) -> str:
+        """The last events in one line, each with its time, for a message that may be all that is left of a run."""
+        events = [each for each in self.events[since:] if each["event"] != "worker.output"][-last:]
+        told = (f"{each['timestamp'][17:23]} {each['event']} {each.get('worker', '')}".rstrip() for each in events)
+        return ", ".join(told) or "nothing"
 
     @property
     def stderr(self) -> str:
