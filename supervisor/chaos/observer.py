@@ -92,6 +92,7 @@ class Observer:
     def begin(self) -> None:
         """Look at what there is, and go on looking. client.NoAnswer, client.Denied."""
         self._chaos, self._status = self.session.chaos(), self.session.status()
+        self._keep(glance.sample(self._status, time.monotonic()))  # what is asked at once has an answer
         self._ready = {row["worker"]: row["phase"] == "ready" for row in self._status["workers"] if row["want"] == "up"}
         self._began_wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         for thread in self._threads:
@@ -259,12 +260,12 @@ class Observer:
         return tail if self._missing is not None else {**tail, "output": False}
 
     def _sample(self) -> None:
-        while True:
+        took = 0.0
+        while not self._over.wait(max(self.every, SPARING * took)):
             began = time.monotonic()
             with contextlib.suppress(client.NoAnswer, client.Denied, client.Dropped):
                 self._keep(glance.sample(self.session.status(), time.monotonic()))
-            if self._over.wait(max(self.every, SPARING * (time.monotonic() - began))):
-                return
+            took = time.monotonic() - began
 
     def _keep(self, sample: Sample) -> None:
         with self._news:

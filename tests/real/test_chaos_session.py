@@ -224,6 +224,13 @@ def test_a_flood_of_output_is_not_followed(tmp_path: Path) -> None:
         assert all(event["event"] != "worker.output" for event in hand.observer.record().events)
 
 
+def test_what_is_asked_at_once_has_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was ready when it began was ready all the time, though the thread that looks has not come to it yet."""
+    monkeypatch.setattr(Observer, "_sample", lambda _: None)
+    with at_hand(service(tmp_path)):
+        assert probes.availability() == 1.0
+
+
 def test_a_long_run_keeps_fewer_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They never grow beyond their bound: of every two one is dropped, and the next come half as often."""
     monkeypatch.setattr("supervisor.chaos.observer.MOST_ROWS", 60)
