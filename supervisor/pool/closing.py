@@ -182,15 +182,18 @@ class Closing:
 
     def _call_off(self, *, begun: bool) -> None:
         """Cancel what is not begun; and what is."""
-        for remote in list(self._dispatcher.crew.remotes.values()):
+        remotes = list(self._dispatcher.crew.remotes.values())
+        for remote in remotes:
             self._dispatcher.feeding.give_back(remote.take_back())
-            if begun and remote.held:
+        # Before anybody is put down: who takes his place would be given what waits.
+        for waiting in (*self._dispatcher.feeding.take_all(), *self._dispatcher.apart):
+            self._cancelled(waiting)
+        for remote in remotes if begun else ():
+            if remote.held:
                 for _, task in list(remote.outstanding):
                     if task is not None:
                         self._cancelled(task)
                 self._dispatcher.crew.put_down(remote, "cancelled")
-        for task in (*self._dispatcher.feeding.take_all(), *self._dispatcher.apart):
-            self._cancelled(task)
 
     def _cancelled(self, task: Task) -> None:
         future = task.chunk.future if task.chunk is not None else task.future

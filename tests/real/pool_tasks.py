@@ -54,6 +54,13 @@ def wait_for(path: str) -> int:
     return os.getpid()
 
 
+def wait_for_if_called(name: str, path: str) -> None:
+    """As `wait_for`, in the process of that name (`ps -o comm`) only."""
+    with open("/proc/self/comm") as file:
+        if file.read().strip() == name:
+            wait_for(path)
+
+
 def note(path: str) -> None:
     """One line more in a file that outlives us."""
     with open(path, "a") as file:

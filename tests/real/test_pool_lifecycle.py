@@ -106,6 +106,19 @@ def test_terminate_ends_everything_at_once(hire: Callable[..., Pool]) -> None:
         next(chunked)
 
 
+def test_who_takes_over_at_the_end_is_given_nothing(hire: Callable[..., Pool], tmp_path: Path) -> None:
+    """The first worker comes last, and stands by: it is looked at before the others, who are put down and whom it follows."""
+    go = tmp_path / "go"
+    pool = hire(2, min_workers=2, initializer=tasks.wait_for_if_called, initargs=("pool 1", str(go)))
+    running = [pool.submit(tasks.wait_for, "/nowhere") for _ in range(20)]
+    staff = pool._core.dispatcher.crew
+    eventually(lambda: [remote.number for remote in staff.members] == [2, 3])
+    go.touch()
+    eventually(lambda: [remote.number for remote in staff.standbys] == [1])
+    pool.terminate()
+    assert all(future.cancelled() for future in running)
+
+
 def leave(pool: Pool, error: BaseException, task: Callable[..., Any], argument: Any) -> list[Future[Any]]:
     """Ends a `with` block by that error, with five tasks under way."""
     futures: list[Future[Any]] = []
