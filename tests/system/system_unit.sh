@@ -1,15 +1,6 @@
 # Runs inside boot.sh: the system unit, sandbox and all, on a real PID 1. Prints `name=value` lines that the test reads.
-# Only User= is overridden: a guest with a read-only /etc cannot add one, and root without capabilities is as tame.
 set -u
-unit=ninelives@demo.service
-mkdir -p /run/etc/ninelives /run/systemd/system/$unit.d
-cp /run/out/ninelives@.service /run/systemd/system/
-printf '[Service]\nUser=root\nStateDirectory=\nExecStart=\nExecStart=%s run --name %%i /run/etc/ninelives/%%i.toml\n' \
-    "$NINELIVES" > /run/systemd/system/$unit.d/guest.conf
-case $PROJECT in  # PrivateTmp would hide it
-    /tmp/* | /var/tmp/*) echo "BindReadOnlyPaths=$PROJECT" >> /run/systemd/system/$unit.d/guest.conf ;;
-esac
-config=/run/etc/ninelives/demo.toml
+. "$PROJECT/tests/system/unit.sh"
 printf '[workers.sleeper]\ncommand = ["sleep", "1000"]\nreplicas = 2\n' > $config
 systemctl daemon-reload
 
