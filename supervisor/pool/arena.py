@@ -143,9 +143,7 @@ class Store:
     def _take(self, size: int) -> Segment:
         most = 2 * _size_class(size)
         with self._lock:
-            fitting = [found for found in self._idle.values() if size <= found.size <= most]
-            # Of the smallest the one used last: its pages are warm.
-            found = min(reversed(fitting), key=lambda one: one.size, default=None)
+            found = self._fitting(size, most)
             if found is not None:
                 del self._idle[found.number]
         try:
@@ -161,6 +159,11 @@ class Store:
             self._in_use += chosen.size
             self._note_use(self._clock())
         return chosen
+
+    def _fitting(self, least: int, most: int) -> Segment | None:
+        fitting = [found for found in self._idle.values() if least <= found.size <= most]
+        # Of the smallest the one used last: its pages are warm.
+        return min(reversed(fitting), key=lambda one: one.size, default=None)
 
     def _look(self, missing: int) -> None:
         """Whether there is memory for that much more; asked for large ones, and now and then for small ones."""

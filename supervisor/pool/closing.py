@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from supervisor.pool.latch import Latch
 from supervisor.pool.report import PoolBroken
 from supervisor.pool.task import Error
 
@@ -27,7 +28,7 @@ class Closing:
         self.is_closing = self._is_leaving = self.is_broken = False
         self.is_final = False  # nor is the rest of a map taken any more
         self.is_abandoned = False  # nobody can submit anything any more
-        self._ended = threading.Event()
+        self._ended = Latch()
 
     def accept(self, plan: object, *, is_lazy: bool) -> None:
         """A map; unless it is lazy its tasks are taken whatever is closed by then, until it is `accepted`.
@@ -44,17 +45,12 @@ class Closing:
         """All its tasks were submitted."""
         self.maps.discard(plan)
         if self.is_closing:
-            with self._dispatcher.lock:
-                self._dispatcher.loop.wake()
+            self._dispatcher.loop.wake()
 
     def close(self, *, cancel: bool, now: bool) -> None:
         """Take no more tasks; end when those taken are done. cancel: those not begun are cancelled. now: all are."""
         self._dispatcher.error = self._dispatcher.error or RuntimeError("cannot schedule new futures after shutdown")
-        if self._dispatcher.is_interrupting():
-            self._dispatcher.later(lambda: self.close(cancel=cancel, now=now))
-            return
-        with self._dispatcher.lock:
-            self.begin(cancel=cancel, now=now)
+        self._dispatcher.ask(lambda: self.begin(cancel=cancel, now=now))
 
     def begin(self, *, cancel: bool, now: bool) -> None:
         """See `close`, under the lock."""
@@ -71,14 +67,12 @@ class Closing:
 
     def abandon(self) -> None:
         """Nobody has the pool any more: it ends when its tasks are done."""
-        # The garbage collector calls, in any thread, holding any lock. If this one is not free the thread will look before it
-        # sleeps; or it sleeps, and who has it wants to cancel, and wakes it.
+        # The garbage collector calls, in any thread, holding any lock: the thread, if there is one, sees to it.
         self.is_abandoned = True
-        if not self._dispatcher.is_interrupting() and self._dispatcher.lock.acquire(blocking=False):
-            try:
-                self.begin(cancel=False, now=False)
-            finally:
-                self._dispatcher.lock.release()
+        if self._dispatcher.thread is not None:
+            self._dispatcher.loop.wake()
+        else:
+            self.begin(cancel=False, now=False)
 
     def wait(self) -> None:
         """Until everything has ended, callbacks included; not at all where that would be for ever."""
@@ -99,8 +93,8 @@ class Closing:
         """In a child forked by the user's program: nothing of this may touch what is the parent's, and nobody waits in vain."""
         # The parent's other threads may have held any lock: none is taken here, and those of ours are made anew.
         self._dispatcher.lock = threading.RLock()
-        self._ended = threading.Event()
-        self._ended.set()
+        self._ended.open()
+        self._dispatcher.loop.disown()
         self._dispatcher.thread = None
         self._dispatcher.error = error = RuntimeError(
             f"this pool is process {self._owner}'s, and none of a child's that it forked"
@@ -140,7 +134,7 @@ class Closing:
         try:
             self._end()
         finally:
-            self._ended.set()
+            self._ended.open()
 
     def _unfinished(self) -> list[Task]:
         given = [
@@ -173,7 +167,7 @@ class Closing:
         self.refuse_rest()
         self._dispatcher.errands.leave()
         self._dispatcher.feeder.leave()
-        self._ended.set()
+        self._ended.open()
 
     def refuse_all(self) -> None:
         """Take nothing more, whoever brings it."""
@@ -187,15 +181,16 @@ class Closing:
             self._dispatcher.feeding.give_back(remote.take_back())
         # Before anybody is put down: who takes his place would be given what waits.
         for waiting in (*self._dispatcher.feeding.take_all(), *self._dispatcher.apart):
-            self._cancelled(waiting)
+            self.cancelled(waiting)
         for remote in remotes if begun else ():
             if remote.held:
                 for _, task in list(remote.outstanding):
                     if task is not None:
-                        self._cancelled(task)
+                        self.cancelled(task)
                 self._dispatcher.crew.put_down(remote, "cancelled")
 
-    def _cancelled(self, task: Task) -> None:
+    def cancelled(self, task: Task) -> None:
+        """It is over, and its future knows."""
         future = task.chunk.future if task.chunk is not None else task.future
         self._dispatcher.finish(task)
         if future is not None:

@@ -5,25 +5,24 @@
                   └── taken back, returned, tried again <── aftermath: a worker died; who is to blame?
 
 Rules:
-- Everything here runs under the lock, in whichever thread; nothing in it blocks or runs what the user wrote.
-- But a signal handler or a `__del__` may interrupt it anywhere, and call us: what finds the lock its own already does no more
-  than leave word.
-- A caller who finds a worker free sends the task himself: the fewer threads between a task and its worker the better.
+- Everything here runs under the lock, nearly all of it in one thread; nothing in it blocks or runs what the user wrote.
+- Callers leave a task, or word of what they want, and ring: a signal handler may interrupt them anywhere and raise
+  (latch.py), and nothing is half done then. One that calls us in the middle leaves word and waits for nothing.
 - A result is taken from the ring before anything is decided about the worker that wrote it.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from supervisor.pool.aftermath import Aftermath
 from supervisor.pool.closing import Closing
 from supervisor.pool.crew import Crew, Welcome
 from supervisor.pool.errands import Errands
 from supervisor.pool.feeding import Feeding
+from supervisor.pool.latch import Latch
 from supervisor.pool.lending import Lending
 from supervisor.pool.loop import LONGEST, Loop
 from supervisor.pool.office import Office
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     from supervisor.pool.engine import Engine
     from supervisor.pool.task import Error, Function, Placed, Task
 
-FLOOD = 0.0001  # seconds; tasks that take less, and follow one another faster, are sent together
-LOOK = 64  # tasks a caller leaves behind before he looks himself whether a worker has room
+T = TypeVar("T")
 UNHEARD = 1.0  # seconds after which rings are read though nobody rang
 
 
@@ -73,8 +71,7 @@ class Dispatcher:
         self.feeding = Feeding(self, max_tasks=max_tasks, max_memory=max_memory, idle_after=idle_after)
         self.results, self.aftermath, self.watch_over = Results(self), Aftermath(self), Watch(self)
         self.apart: set[Task] = set()  # chunks whose items are being pickled one by one
-        self._offered_at = 0.0
-        self._is_asked = False  # the thread was asked to send what waits
+        self._asked: deque[Callable[[], None]] = deque()
         self.thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
@@ -87,19 +84,10 @@ class Dispatcher:
         """Take a task. Raises what `error` is, unless it belongs to a map that was accepted before."""
         if self.error is not None and (self.closing.is_final or not is_accepted):
             raise self.error
-        is_interrupting = self.is_interrupting()
-        if self.thread is None and not is_interrupting:
+        if self.engine is None and not self.is_interrupting():
             self._start(task)
-        # Not under the lock, which the thread may hold while it waits for the interpreter that we have: it looks once more
-        # when it has let go of the lock.
         self.feeding.pending.append(task)
-        if is_interrupting:
-            self.loop.wake()
-        elif self.lock.acquire(blocking=False):
-            try:
-                self._offer()
-            finally:
-                self.lock.release()
+        self.loop.wake()
         if self.loop.is_closed or self.closing.is_broken:
             self.closing.strand()
 
@@ -107,71 +95,94 @@ class Dispatcher:
         """Whether this thread is in the middle of something here already."""
         return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 there is no other way to know
 
-    def _offer(self) -> None:
-        """See who can have what was added."""
-        if self.loop.is_closed:
-            return
-        feeding = self.feeding
-        pending = feeding.pending
-        if feeding.free and feeding.is_open and pending:
-            remote = next(reversed(feeding.free))
-            now = time.monotonic()
-            is_flood = now - self._offered_at < FLOOD and (remote.mean_s or FLOOD) < FLOOD
-            self._offered_at = now
-            if not is_flood or len(pending) >= LOOK:
-                feeding.feed_all()
-            elif not self._is_asked:  # many small tasks, one after the other: they go out together
-                self._is_asked = True
-                self.loop.wake()
-        elif self.crew.wanted < self.crew.most:
-            self.crew.grow(len(pending))
-        elif not len(pending) % LOOK:
-            self.results.look(rest=False)
-
     def submit_singly(self, task: Task, *, is_accepted: bool = False) -> None:
-        """As `submit`, a chunk that cannot be pickled as a whole."""
-        if self.thread is None:
+        """Take a chunk whose items cannot be pickled together: each by itself, those that can are done. Raises as `submit`."""
+        if self.engine is None and not self.is_interrupting():
             self._start(task)
         with self.lock:
             if self.error is not None and (self.closing.is_final or not is_accepted):
                 raise self.error
             self.apart.add(task)
-        if self.is_interrupting():
-            self.later(lambda: self.aftermath.pickle_singly(task))
-        else:
-            self.aftermath.pickle_singly(task)
+        self.later(lambda: self.aftermath.pickle_singly(task))
 
     def _start(self, task: Task) -> None:
         with self.lock:
-            if self.thread is None and self.error is None:
-                self.engine = self._make_engine(self.office, task.function.is_of_main)
-                self.engine.start()
-                self.thread = threading.Thread(target=self._run, name="ninelives-pool", daemon=True)
-                self.thread.start()
-                self.crew.fill()
+            if self.engine is None and self.error is None:
+                self._begin(task)
 
-    def cancel(self, task: Task, *, running: bool = True) -> bool:
-        """Take it back; one that runs loses its worker (unless `running` is False). False when it is too late, or too early."""
+    def _begin(self, task: Task) -> None:
+        engine = self._make_engine(self.office, task.function.is_of_main)
+        try:
+            engine.start()
+            thread = threading.Thread(target=self._run, name="ninelives-pool", daemon=True)
+            thread.start()
+            self.engine, self.thread = engine, thread
+        except BaseException:  # raised again; a thread that runs already finds that it is not ours
+            self.engine = self.thread = None
+            engine.close(within=0.0)
+            raise
+
+    def ask(self, act: Callable[[], T]) -> T | None:
+        """Have the thread do it, under the lock, and wait for what it returns; None: not done yet, for we interrupt ourselves.
+
+        Who waits may be interrupted: it is done all the same.
+        """
+        if self.thread in (None, threading.current_thread()) or self.loop.is_closed:
+            with self.lock:
+                return act()
+        found: list[T] = []
+        done = Latch()
+
+        def answer() -> None:
+            try:
+                found.append(act())
+            finally:
+                done.open()
+
+        self._asked.append(answer)
+        self.loop.wake()
+        if self.loop.is_closed:  # perhaps since before it could be seen that we ask
+            with self.lock:
+                self._answer()
         if self.is_interrupting():
-            if task.future is not None:
-                self.later(task.future.cancel)
-            return False
-        with self.lock:
-            if task.is_over or self.loop.is_closed:
-                return False
-            if task.where is not None:
-                remote, sequence = task.where
-                at = remote.running()
-                if at is None or at[0] != sequence:
-                    self.feeding.give_back(remote.take_back())
-            if task.where is not None:
-                if not running:
-                    return False
-                self.crew.put_down(remote, "cancelled")
+            return None
+        done.wait()
+        return found[0] if found else None
+
+    def _answer(self) -> None:
+        while self._asked:
+            self._asked.popleft()()
+
+    def cancel(self, task: Task) -> None:
+        """Take it back, and tell its future; one that runs loses its worker. Nothing when it is too late, or too early."""
+        self.ask(lambda: self._cancel(task, running=True))
+
+    def call_off(self, tasks: list[Task]) -> None:
+        """Take back those that do not run; nobody is told."""
+
+        def act() -> None:
+            for task in tasks:
+                self._cancel(task, running=False)
+
+        self.ask(act)
+
+    def _cancel(self, task: Task, *, running: bool) -> None:
+        if task.is_over or self.loop.is_closed:
+            return
+        if task.where is not None:
+            remote, sequence = task.where
+            at = remote.running()
+            if at is None or at[0] != sequence:
+                self.feeding.give_back(remote.take_back())
+        if task.where is not None:
+            if not running:
+                return
+            self.crew.put_down(remote, "cancelled")
+        if running:
+            self.closing.cancelled(task)
+        else:
             self.finish(task)
-            self.feeding.feed_all()
-            self.loop.wake()
-            return True
+        self.feeding.feed_all()
 
     def is_running(self, task: Task) -> bool:
         """Whether a worker has begun it."""
@@ -193,19 +204,25 @@ class Dispatcher:
 
     def _run(self) -> None:
         with self.lock:
+            if self.thread is not threading.current_thread():
+                return  # who started it was interrupted
             try:
+                self.crew.fill()
                 self._serve()
             except BaseException as error:  # noqa: BLE001 nothing of ours may raise; if it does, nobody may wait for ever
                 self.closing.collapse(error)
+            self._answer()
 
     def _serve(self) -> None:
         while not self.loop.is_closed:
             heard = self.loop.turn(UNHEARD if self._held() else LONGEST, self._must_stay)
             if self.loop.is_closed:
                 return
+            self._answer()
+            if self.loop.is_closed:
+                return
             if not heard:
                 self.results.look(rest=True)
-            self._is_asked = False
             if self.closing.is_abandoned and not self.closing.is_closing:
                 self.closing.begin(cancel=False, now=False)
             if self.feeding.pending:
@@ -216,7 +233,7 @@ class Dispatcher:
 
     def _must_stay(self) -> bool:
         """Whether something happened while the thread held the lock, too late for it to see."""
-        if self.closing.is_abandoned and not self.closing.is_closing:
+        if self._asked or (self.closing.is_abandoned and not self.closing.is_closing):
             return True
         # Not whenever something waits: while workers are born, or a task is alone, nothing can be done but wait.
         feeding = self.feeding
@@ -225,6 +242,9 @@ class Dispatcher:
 
     def feed_waiting(self) -> None:
         """Somebody left tasks behind."""
+        backlog = len(self.feeding.pending) - len(self.feeding.free)
+        if backlog > 0 and self.crew.wanted < self.crew.most:  # first: else one worker may be given all of them
+            self.crew.grow(backlog)
         self.feeding.feed_all()
         if self.feeding.pending and self.crew.wanted < self.crew.most:
             self.crew.grow(len(self.feeding.pending))

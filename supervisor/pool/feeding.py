@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from supervisor.pool.remote import PLACED
+from supervisor.pool.remote import MOST, PLACED
 from supervisor.pool.task import Error
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Feeding:
         self._resting.clear()
         return tasks
 
-    def feed(self, remote: Remote) -> None:
-        """Give a member what it has room for."""
+    def feed(self, remote: Remote, most: int = MOST) -> None:
+        """Give a member what it has room for, and no more than `most`."""
         if not self.is_open:
             self._feed_alone(remote)
             return
@@ -63,17 +63,17 @@ class Feeding:
             tasks = []
             self.give_back(remote.take_back())
         else:
-            tasks = self._choose(remote)
+            tasks = self._choose(remote, most)
         if tasks:
             self.free.pop(remote, None)
             self._dispatcher.post.send(remote, tasks)
         elif remote.is_idle:
             self._rest(remote)
 
-    def _choose(self, remote: Remote) -> list[Task]:
+    def _choose(self, remote: Remote, most: int) -> list[Task]:
         tasks: list[Task] = []
         pending = self.pending
-        room = remote.room()
+        room = min(remote.room(), most)
         if self._max_tasks is not None:
             room = min(room, self._max_tasks - remote.told - remote.held)
         while room > 0 and pending:
@@ -102,10 +102,13 @@ class Feeding:
         if self._dispatcher.closing.is_broken:
             self._dispatcher.closing.refuse_rest()
             return
-        for remote in list(self.free):
+        free = list(self.free)
+        for at, remote in enumerate(free):
             if not self.pending and not self.alone:
                 break
-            self.feed(remote)
+            self.feed(remote, most=-(-len(self.pending) // (len(free) - at)))  # as short as they were: each may be a long one
+        if self.free:
+            self._plan_to_steal(time.monotonic())
 
     def give_back(self, tasks: list[Task]) -> None:
         """To be given out before all others."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import CancelledError, Future
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from supervisor.pool.latch import Latch
 from supervisor.pool.parcel import unpack
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from supervisor.pool.task import Task
 
-_making, _taking = threading.Lock(), threading.Lock()
+_taking = threading.RLock()  # a signal handler may take one while we do
+PATIENCE = 1.0  # seconds; whoever holds a future's condition for longer was interrupted, and will never let go of it
 OPENING = bytes(7)  # in the place of a result that somebody is unpickling: this object, whatever a worker may send
 AGAIN = 0.01  # seconds between two looks whether that is done: nobody is told, for mostly nobody waits
 
@@ -38,8 +40,8 @@ class Sealed(Protocol):
 class Owner(Protocol):
     """What a future asks of its pool."""
 
-    def cancel(self, task: Task) -> bool:
-        """Take the task back or put its worker down; False when it is too late."""
+    def cancel(self, task: Task) -> None:
+        """Take the task back or put its worker down, and tell its future; nothing when it is too late."""
 
     def is_running(self, task: Task) -> bool:
         """Whether a worker has begun it."""
@@ -51,10 +53,13 @@ class Owner(Protocol):
 class TaskFuture(Future[Any]):
     """See the head of this file.
 
-    Its condition is made when somebody waits: most results are there before they are asked for, and it costs as much as all
-    the rest of a future. So whoever is done says so first and looks for a condition second, and whoever waits makes one first
-    and looks whether it is done second.
+    What somebody waits for is made when he does: most results are there before they are asked for, and it costs as much as all
+    the rest of a future. So whoever is done says so first and looks who waits second, and whoever waits says so first and looks
+    whether it is done second. The condition is for those who know no better: as_completed, callbacks.
     """
+
+    _latch: Latch | None = None
+    _made: threading.Condition | None = None
 
     def __init__(self, owner: Owner) -> None:
         # Not the base class's: everything it sets is set here, but for the condition.
@@ -65,7 +70,6 @@ class TaskFuture(Future[Any]):
         self._owner = owner
         self.task: Task | None = None  # whom to ask about
         self._sealed: Sealed | bytes | None = None
-        self._made: threading.Condition | None = None
         self.hook: Callable[[], None] | None = None  # called when it is done, by the dispatcher, under its lock
 
     if TYPE_CHECKING:  # as the base class declares them: as_completed asks for attributes
@@ -88,13 +92,7 @@ class TaskFuture(Future[Any]):
 
         @property
         def _condition(self) -> threading.Condition:
-            made = self._made
-            if made is None:
-                with _making:
-                    made = self._made
-                    if made is None:
-                        made = self._made = threading.Condition()
-            return made
+            return self._made or vars(self).setdefault("_made", threading.Condition())  # in one step
 
     def deliver(self, sealed: Sealed | bytes) -> None:
         """It is done (bytes: a pickled value); without effect on a future that was cancelled."""
@@ -103,46 +101,56 @@ class TaskFuture(Future[Any]):
         self._sealed = sealed
         self.task = None
         self._state = FINISHED
-        if self._made is not None:
-            with self._made:
-                for waiter in self._waiters:
-                    is_error = not isinstance(sealed, bytes) and sealed.is_error
-                    (waiter.add_exception if is_error else waiter.add_result)(self)
-                self._made.notify_all()
+        self._tell("add_result" if isinstance(sealed, bytes) or not sealed.is_error else "add_exception")
+
+    def _tell(self, what: str) -> None:
+        latch, made = self._latch, self._made
+        if latch is not None:
+            latch.open()
         if self.hook is not None:
             self.hook()
-        if self._who_is_called is not None:
-            self._invoke_callbacks()
+        if made is None:
+            return
+        if made.acquire(blocking=False):
+            self._tell_others(made, what)
+        else:  # not ours to wait for: its holder may never let go
+            self._owner.later(lambda: self._tell_others(made, what) if made.acquire(timeout=PATIENCE) else self._call_back())
 
-    def _invoke_callbacks(self) -> None:
+    def _tell_others(self, made: threading.Condition, what: str) -> None:
+        try:
+            for waiter in self._who_waits or ():
+                getattr(waiter, what)(self)
+            made.notify_all()
+        finally:
+            made.release()
+        self._call_back()
+
+    def _call_back(self) -> None:
         # Each by itself: `exit()` in one is no reason not to call the next.
-        for callback in self._done_callbacks:
+        for callback in self._who_is_called or ():
             self._owner.later(partial(callback, self))
 
     def cancel(self) -> bool:
         """Cancel it; a task that runs already is ended together with its worker. False if it is done."""
         task = self.task
-        if task is None or not self._owner.cancel(task):
-            return self.cancelled()
-        self.called_off()
+        if task is not None:
+            self._owner.cancel(task)
         return self.cancelled()
 
     def called_off(self) -> None:
         """The pool has cancelled its task, or one of its tasks: only the first time counts."""
-        with self._condition:
-            if self._state != PENDING:
-                return
-            super().cancel()
-            self.set_running_or_notify_cancel()
+        if self._state != PENDING:
+            return
+        self._state = CANCELLED_AND_NOTIFIED
         self.task = None  # it knows us, and only the garbage collector would break the circle
-        if self.hook is not None:
-            self.hook()
+        self._tell("add_cancelled")
 
     def disown(self, error: BaseException) -> None:
         """In a child forked by the user's program: there it fails, and its callbacks are the parent's to call."""
-        global _making, _taking  # another thread of the parent may have held them
-        _making, _taking = threading.Lock(), threading.Lock()
-        self._made = self._who_waits = self._who_is_called = self.hook = self.task = None
+        global _taking  # noqa: PLW0603 another thread of the parent may have held it
+        _taking = threading.RLock()
+        vars(self).pop("_made", None)
+        self._who_waits = self._who_is_called = self.hook = self.task = None
         if self._state == PENDING:
             self._exception, self._state = error, FINISHED
 
@@ -175,33 +183,32 @@ class TaskFuture(Future[Any]):
     def _wait(self, timeout: float | None) -> None:
         """Until it is done, and opened."""
         if self._state != FINISHED:
-            until = None if timeout is None else time.monotonic() + timeout
-            with self._condition:
-                while self._state not in (CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED):
-                    left = None if until is None else until - time.monotonic()
-                    if left is not None and left <= 0:
-                        raise TimeoutError
-                    self._condition.wait(left)
-                if self._state != FINISHED:
-                    raise CancelledError
+            latch = self._latch or vars(self).setdefault("_latch", Latch())  # in one step
+            if self._state == PENDING and not latch.wait(timeout):
+                raise TimeoutError
+            if self._state != FINISHED:
+                raise CancelledError
         if self._sealed is not None:
             self._open()
 
     def _open(self) -> None:
         """Once, by whoever comes first; others wait for him."""
-        with _taking:
-            sealed, self._sealed = self._sealed, OPENING
-        if sealed is OPENING:
-            with self._condition:
-                while self._sealed is OPENING:
-                    self._condition.wait(AGAIN)
-            return
-        if sealed is not None:
-            try:
+        sealed: Any = OPENING
+        try:
+            with _taking:
+                sealed, self._sealed = self._sealed, OPENING
+            if sealed is not OPENING and sealed is not None:
                 self._result = unpack(sealed) if isinstance(sealed, bytes) else sealed.open()
-            except BaseException as error:  # noqa: BLE001 it is what the task has to tell
-                self._exception = error
-                if not isinstance(sealed, bytes) and sealed.is_error:
-                    # It was raised elsewhere. Our frames have us in them: a circle only the garbage collector would break.
-                    error.with_traceback(None)  # setting the attribute is what a frozen dataclass refuses
-        self._sealed = None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 it is what the task has to tell
+            self._exception = error
+            if not isinstance(sealed, bytes) and sealed.is_error:
+                # It was raised elsewhere. Our frames have us in them: a circle only the garbage collector would break.
+                error.with_traceback(None)  # setting the attribute is what a frozen dataclass refuses
+        except BaseException:  # raised again: we are interrupted, and may be asked once more
+            if sealed is not OPENING:
+                self._sealed = sealed
+            raise
+        if sealed is not OPENING:
+            self._sealed = None
+        while self._sealed is OPENING:
+            time.sleep(AGAIN)

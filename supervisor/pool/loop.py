@@ -6,23 +6,25 @@ import heapq
 import itertools
 import os
 import select
+import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from threading import RLock
 
 LONGEST = 60.0  # seconds asleep
 
 
 class Loop:
-    """`turn` is for one thread, everything else for whoever holds the lock."""
+    """`turn` is for one thread, `wake` for everybody, everything else for whoever holds the lock."""
 
-    def __init__(self, lock: RLock) -> None:
+    def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
         self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._ringing = threading.RLock()  # a signal handler may ring while we do
+        self._phase, self._rung_in = 0, -1  # of sleeping and waking
         self._watched: dict[int, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._ticks = itertools.count()
@@ -43,11 +45,13 @@ class Loop:
         now = time.monotonic()
         wait = max(0.0, min(most, self._timers[0][0] - now if self._timers else LONGEST))
         self._sleeps_until = now + wait
+        self._phase += 1
         self._lock.release()
         try:
             events = self._epoll.poll(0.0 if must_stay() else wait)
         finally:
             self._lock.acquire()
+        self._phase += 1
         self._sleeps_until = 0.0
         for fd, _ in events:
             ready = self._watched.get(fd)
@@ -65,9 +69,13 @@ class Loop:
             self.wake()
 
     def wake(self) -> None:
-        """Have the thread look around."""
-        if not self.is_closed:
-            os.eventfd_write(self._bell, 1)
+        """Have the thread look around. What was done before is seen, by it or by `must_stay`."""
+        phase = self._phase
+        if self._rung_in != phase:  # who rang in this phase was not heard in an earlier one
+            with self._ringing:
+                if not self.is_closed:
+                    os.eventfd_write(self._bell, 1)
+            self._rung_in = phase  # not earlier: we may be interrupted, and a ring too many is none too few
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """Call whenever there is something to read."""
@@ -96,10 +104,15 @@ class Loop:
         if self._watched.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
+    def disown(self) -> None:
+        """In a child forked by the user's program, where whoever was ringing is not."""
+        self._ringing = threading.RLock()
+
     def close(self) -> None:
         """Wait for nothing any more."""
-        self.is_closed = True
+        with self._ringing:  # the number of the bell may be another's as soon as it is closed
+            self.is_closed = True
+            os.close(self._bell)
         self._watched.clear()
         self._timers.clear()
         self._epoll.close()
-        os.close(self._bell)

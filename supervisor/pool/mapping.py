@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor.pool import frames
 from supervisor.pool.future import TaskFuture
 from supervisor.pool.parcel import Parcel, pack
+from supervisor.pool.progress import Progress
 from supervisor.pool.task import Chunk
 
 if TYPE_CHECKING:
@@ -93,27 +94,34 @@ class Plan:
         self._workers = core.dispatcher.crew.most
         # Who says how much is to be taken in need not be told it twice.
         self._window = sys.maxsize if window is None or buffersize is not None else window * self._workers
-        core.dispatcher.closing.accept(self, is_lazy=self.is_lazy)
-        self.feed()
+        try:
+            core.dispatcher.closing.accept(self, is_lazy=self.is_lazy)
+            self.feed()
+        except BaseException:  # raised again: nobody will ever ask for the rest
+            self.close()
+            raise
 
     def feed(self) -> None:
         """Send chunks until enough are under way."""
         with self._lock:
-            self._asked = False
-            while not self.is_exhausted and self._has_room():
-                size = self._size if self._fixed is not None else min(self._size, self._fair_share())
-                if self._buffersize is not None:
-                    size = min(size, self._buffersize - (self._cut - self.taken))
-                items: list[Any] = []
-                try:
-                    items.extend(islice(self._items, size))  # what comes before an exception is in it
-                    self.is_exhausted = len(items) < size
-                except Exception as error:  # noqa: BLE001 it has its place among the results
-                    self._fail(error)
-                if items:
-                    self._send(items)
-            if self.is_exhausted:
-                self._core.dispatcher.closing.accepted(self)
+            self._feed()
+
+    def _feed(self) -> None:
+        self._asked = False
+        while not self.is_exhausted and self._has_room():
+            size = self._size if self._fixed is not None else min(self._size, self._fair_share())
+            if self._buffersize is not None:
+                size = min(size, self._buffersize - (self._cut - self.taken))
+            items: list[Any] = []
+            try:
+                items.extend(islice(self._items, size))  # what comes before an exception is in it
+                self.is_exhausted = len(items) < size
+            except Exception as error:  # noqa: BLE001 it has its place among the results
+                self._fail(error)
+            if items:
+                self._send(items)
+        if self.is_exhausted:
+            self._core.dispatcher.closing.accepted(self)
 
     def _fail(self, error: Exception) -> None:
         self._failure, self.is_exhausted = error, True
@@ -208,9 +216,7 @@ class Plan:
 
     def _call_off(self) -> None:
         with self._lock:
-            for chunk in self.chunks:
-                for task in list(chunk.tasks):
-                    self._core.dispatcher.cancel(task, running=False)
+            self._core.dispatcher.call_off([task for chunk in self.chunks for task in chunk.tasks])
         self._core.dispatcher.closing.accepted(self)
 
 
@@ -234,64 +240,31 @@ def results(plan: Plan, *, on_error: str, progress: bool) -> Iterator[Any]:
         plan.close()
         raise ValueError(f'on_error: {on_error!r} is none of "raise", "return", "skip"')
     # Chained, so that to take an item costs no turn of the interpreter.
-    return chain.from_iterable(_lists(plan, on_error, _Progress(plan.total) if progress else None))
+    return chain.from_iterable(_lists(plan, on_error, Progress(plan.total) if progress else None))
 
 
-def _lists(plan: Plan, on_error: str, progress: _Progress | None) -> Iterator[list[Any]]:
+def _lists(plan: Plan, on_error: str, progress: Progress | None) -> Iterator[list[Any]]:
     try:
-        while (chunk := plan.next()) is not None:
-            values, errors = chunk.future.result()
-            plan.taken += len(values)
-            if progress is not None:
-                progress.add(len(values), len(errors))
-            if not errors:
-                yield values
-            elif on_error == "skip":
-                yield [value for at, value in enumerate(values) if at not in errors]
-            elif on_error == "return":
-                yield [errors.get(at, value) for at, value in enumerate(values)]
-            else:
-                first = min(errors)
-                yield values[:first]
-                raise errors[first]
+        yield from _each(plan, on_error, progress)
     finally:
         plan.close()
         if progress is not None:
             progress.end()
 
 
-class _Progress:
-    """How far it is, on one line of stderr, if that is a terminal; else only at the end."""
-
-    def __init__(self, total: int | None) -> None:
-        self._total = total
-        self._done = self._failed = 0
-        self._began = time.monotonic()
-        self._shown = 0.0
-        self._is_terminal = sys.stderr.isatty()
-
-    def add(self, done: int, failed: int) -> None:
-        """So many items more."""
-        self._done += done
-        self._failed += failed
-        now = time.monotonic()
-        if self._is_terminal and now - self._shown > 0.1:
-            self._shown = now
-            print(f"\r{self._line()}\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """The last word."""
-        start, stop = ("\r", "\x1b[K") if self._is_terminal else ("", "")
-        print(f"{start}{self._line()}{stop}", file=sys.stderr, flush=True)
-
-    def _line(self) -> str:
-        seconds = time.monotonic() - self._began
-        rate = self._done / seconds if seconds else 0.0
-        of = f" of {self._total:,} ({self._done / self._total:.0%})" if self._total else ""
-        failed = f", {self._failed:,} failed" if self._failed else ""
-        left = (
-            f", {(self._total - self._done) / rate:.0f} s left"
-            if self._total and rate and self._done < self._total
-            else ""
-        )
-        return f"{self._done:,}{of} in {seconds:.1f} s, {rate:,.0f} a second{failed}{left}"
+def _each(plan: Plan, on_error: str, progress: Progress | None) -> Iterator[list[Any]]:
+    while (chunk := plan.next()) is not None:
+        values, errors = chunk.future.result()
+        plan.taken += len(values)
+        if progress is not None:
+            progress.add(len(values), len(errors))
+        if not errors:
+            yield values
+        elif on_error == "skip":
+            yield [value for at, value in enumerate(values) if at not in errors]
+        elif on_error == "return":
+            yield [errors.get(at, value) for at, value in enumerate(values)]
+        else:
+            first = min(errors)
+            yield values[:first]
+            raise errors[first]

@@ -40,9 +40,9 @@ class Function:
         self._gone = gone
 
     def __del__(self) -> None:
-        self._gone.append(
-            self
-        )  # revived there until its segment was given back; may run in any thread, holding any lock
+        # Revived there until its segment was given back. May run in any thread, holding any lock.
+        if hasattr(self, "_gone"):  # else whoever made it was interrupted
+            self._gone.append(self)
 
 
 class Task:
@@ -143,7 +143,8 @@ class Placed:
     def open(self) -> Any:
         """The value. Raises the error, or what unpickling raises."""
         place, self._place = self._place, None
-        assert place is not None
+        if place is None:
+            raise RuntimeError("the result is lost: whoever unpickled it was interrupted")
         buffers = self._shelf.open(place, released=self._released.append)
         data, rest = (self._data, buffers) if self._data is not None else (buffers[0], buffers[1:])
         if self.is_error:

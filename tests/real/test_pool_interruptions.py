@@ -1,17 +1,22 @@
-"""What may come between: signal handlers that use the pool, and forks of the program that has it."""
+"""What may come between: signal handlers that use the pool, or raise, and forks of the program that has it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.real import pool_interrupted
 from tests.real import pool_tasks as tasks
+from tests.real.control_world import ROOT
 from tests.real.pool_world import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -79,6 +84,18 @@ def test_a_handler_that_ends_the_pool_in_the_middle_of_a_submit(
         eventually(lambda: pool.is_closed)
     pool.shutdown()
     assert pool._core.dispatcher.closing.has_ended
+
+
+@pytest.mark.parametrize("way", [*pool_interrupted.WAYS, "lives"])
+def test_a_signal_handler_may_raise_anywhere(way: str) -> None:
+    """Ctrl-C in the middle of a call: the call is lost, and nothing else. See pool_interrupted.py."""
+    seed, times = random.randrange(1 << 32), 40 if way == "lives" else 300
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.real.pool_interrupted", way, str(seed), str(times)],
+        cwd=ROOT, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, ""), f"seed {seed}: {ran.stderr}"
+    assert int(ran.stdout) > times / 4, "calls were interrupted"
 
 
 # -- fork -------------------------------------------------------------------------------------------------------------

@@ -237,6 +237,7 @@ def test_the_thread_sleeps_while_nobody_can_take_what_waits(hire: Callable[..., 
     dispatcher = pool._core.dispatcher
     first = pool.submit(tasks.pid)
     alone = first.task
+    eventually(lambda: not dispatcher._must_stay())  # it has asked for a worker
     with dispatcher.lock:
         assert dispatcher.feeding.pending
         assert not dispatcher.crew.members
@@ -246,6 +247,7 @@ def test_the_thread_sleeps_while_nobody_can_take_what_waits(hire: Callable[..., 
     eventually(lambda: dispatcher.feeding.free)
     dispatcher.feeding._alone = alone
     second = pool.submit(tasks.pid)
+    eventually(lambda: not dispatcher._must_stay())  # it has asked for another worker, and seen that there is nothing to do
     with dispatcher.lock:
         assert dispatcher.feeding.pending
         assert not dispatcher._must_stay()

@@ -126,6 +126,16 @@ def test_a_buffer_of_two_keeps_two_workers_at_work(pool: Pool, tmp_path: Path) -
     assert list(together) == [True, True]
 
 
+def test_two_that_are_submitted_at_once_are_done_by_two(pool: Pool, tmp_path: Path) -> None:
+    """However short the tasks before them were: neither waits behind the other while somebody has nothing to do."""
+    for number in range(20):
+        assert [future.result(PATIENCE) for future in [pool.submit(tasks.double, n) for n in range(50)]]
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        both = [pool.submit(plain.until_together, 2, str(folder)) for _ in range(2)]
+        assert [future.result(PATIENCE) for future in both] == [True, True]
+
+
 def test_a_list_is_worked_on_though_nobody_asks(pool: Pool, tmp_path: Path) -> None:
     """All of it, even if the iterator is dropped before it was begun."""
     path = str(tmp_path / "noted")

@@ -29,6 +29,7 @@ def test_who_is_up_has_a_pid(hire: Callable[..., Pool]) -> None:
         dispatcher = pool._core.dispatcher
         future = pool.submit(tasks.pid)
         with dispatcher.lock:
+            dispatcher.feed_waiting()
             (remote,) = dispatcher.crew.remotes.values()
             if remote.pid:  # we were too slow: its birth was heard of before we had the lock
                 continue
@@ -47,6 +48,7 @@ def test_a_worker_whose_end_is_heard_before_its_first_word(hire: Callable[..., P
     dispatcher = pool._core.dispatcher
     future = pool.submit(tasks.pid)
     with dispatcher.lock:
+        dispatcher.feed_waiting()  # as its thread would, which may not have come to it
         (remote,) = dispatcher.crew.remotes.values()
         eventually(lambda: remote.page.words[page.TAIL] or remote.is_up)
         dispatcher.running_engine.look(remote.number)
@@ -74,6 +76,7 @@ def test_a_worker_that_is_stopped_before_anybody_heard_of_its_birth(hire: Callab
     with dispatcher.lock:
         trunk = dispatcher.running_engine._trunk
         assert trunk.root is not None
+        dispatcher.feed_waiting()
         (remote,) = dispatcher.crew.remotes.values()
         eventually(lambda: remote.page.words[page.TAIL])
         (pid,) = (one for one in kernel.children_of_one_thread(trunk.root.pid) if kernel.read_brand(one))
@@ -127,6 +130,7 @@ def test_many_that_die_at_once_are_not_many_in_a_row(hire: Callable[..., Pool], 
     pool = hire(16, standby=0, initializer=lives.die_before_the_first_message, initargs=(str(deadly), notes))
     futures = [pool.options(retries=50).submit(tasks.double, number) for number in range(16)]
     with pool._core.dispatcher.lock:
+        pool._core.dispatcher.feed_waiting()
         eventually(lambda: len(tasks.noted(notes)) > crew.VAIN)
         deadly.unlink()
     assert [future.result(PATIENCE) for future in futures] == [2 * number for number in range(16)]

@@ -25,11 +25,11 @@ class Office:
         self.errands = Errands("office")
         self.running: set[Task] = set()
 
-    def cancel(self, task: Task) -> bool:
-        if task.is_over:
-            return False
-        task.is_over = True
-        return True
+    def cancel(self, task: Task) -> None:
+        if not task.is_over:
+            task.is_over = True
+            assert task.future is not None
+            task.future.called_off()
 
     def is_running(self, task: Task) -> bool:
         return task in self.running
@@ -48,6 +48,7 @@ def office() -> Iterator[Office]:
 def ours(office: Office) -> TaskFuture:
     future = TaskFuture(office)
     future.task = object.__new__(Task)
+    future.task.is_over, future.task.future = False, future
     return future
 
 
