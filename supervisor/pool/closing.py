@@ -45,7 +45,8 @@ class Closing:
         """All its tasks were submitted."""
         self.maps.discard(plan)
         if self.is_closing:
-            self._dispatcher.loop.wake()
+            with self._dispatcher.lock:  # the thread sleeps, or looks when it has the lock again
+                self._dispatcher.loop.wake()
 
     def close(self, *, cancel: bool, now: bool) -> None:
         """Take no more tasks; end when those taken are done. cancel: those not begun are cancelled. now: all are."""

@@ -69,7 +69,7 @@ class Loop:
             self.wake()
 
     def wake(self) -> None:
-        """Have the thread look around. What was done before is seen, by it or by `must_stay`."""
+        """Have the thread look around. Who does not hold the lock: at what `must_stay` asks for, and nothing else."""
         phase = self._phase
         if self._rung_in != phase:  # who rang in this phase was not heard in an earlier one
             with self._ringing:
