@@ -106,7 +106,7 @@ def _rehearsed(name: str) -> _Practise | None:
     from supervisor.rehearsal import Rehearsal  # noqa: PLC0415
 
     try:
-        rehearsal = Rehearsal(name)
+        rehearsal = Rehearsal(f"embryo {name}")  # who plays is one all the same
         rehearsal.warm_up()
     except (OSError, Failed) as error:  # a worker costs more then, and is none the worse for it
         print(f"template: the rehearsal failed: {error}", file=sys.stderr, flush=True)

@@ -127,6 +127,25 @@ def test_an_embryo_frozen_while_nobody_supervised_is_replaced(tmp_path: Path) ->
         until(lambda: not is_alive(embryo), "it was put out of the way")
 
 
+def test_an_embryo_that_is_frozen_at_its_rehearsal_is_replaced(tmp_path: Path) -> None:
+    """It plays a worker then, and is an embryo all the same; here it takes its time over that."""
+    copy, slow = Copy(tmp_path), tmp_path / "slow"
+    body = f"    import os, time\n    while os.path.exists({str(slow)!r}):\n        time.sleep(0.01)\n    heart.ready()\n"
+    copy.change("understudy", lambda text: text.replace("    heart.ready()\n", body))
+    with copy.service(tmp_path, CONFIG.replace("counter:main", "workers.ticker:main")) as service:
+        service.wait_for("supervisor.ready")
+        slow.touch()
+        first = service.embryo()
+        service.kill(first)
+        service.until(lambda: not is_alive(first), "the first one is gone")
+        embryo, since = service.embryo(), service.mark
+        service.kill(embryo, number=signal.SIGSTOP)
+        slow.unlink()
+        service.kill(service.pid("counter-0"))
+        service.wait_for("worker.ready", since=since, worker="counter-0", timeout=5.0)
+        until(lambda: not is_alive(embryo), "it was put out of the way")
+
+
 def test_a_frozen_template_is_replaced(tmp_path: Path) -> None:
     """SIGSTOP is as good as death: the anchor sees it, and workers come from a new one."""
     with rig(tmp_path) as service:
