@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from supervisor.pool import future as future_module
 from supervisor.pool.errands import Errands
 from supervisor.pool.future import TaskFuture
 from supervisor.pool.task import Error, Task
@@ -216,3 +217,17 @@ def test_errands_are_run_in_order_whatever_one_raises(monkeypatch: pytest.Monkey
     errands.add(lambda: found.append(99))
     errands.close()
     assert found[-1] == 99
+
+
+def test_who_never_lets_go_of_a_condition_keeps_nobody_waiting(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody was interrupted while he held it: the result is there at once, and callbacks are called."""
+    monkeypatch.setattr(future_module, "PATIENCE", 0.05)
+    made = ours(office)
+    called = threading.Event()
+    made.add_done_callback(lambda _: called.set())
+    thread = threading.Thread(target=made._condition.acquire)
+    thread.start()
+    thread.join()
+    made.deliver(pickle.dumps(5))
+    assert made.result(5) == 5
+    assert called.wait(5)
