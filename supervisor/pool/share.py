@@ -56,15 +56,18 @@ class Shared(Generic[T]):
 
     def get(self) -> T:
         """What was shared, the same object each time (of the last KEPT): a constant. Raises LookupError, MemoryError."""
-        with _lock:
-            try:
-                value = _unpacked.pop(self.key)
-            except KeyError:
-                value = self._unpack()
-            _unpacked[self.key] = value
-            for key in list(_unpacked)[:-KEPT]:
-                _unpacked.pop(key, None)
-            return value  # type: ignore[no-any-return]
+        with _lock:  # and no loop in here: see latch.py
+            return self._get()
+
+    def _get(self) -> T:
+        try:
+            value = _unpacked.pop(self.key)
+        except KeyError:
+            value = self._unpack()
+        _unpacked[self.key] = value
+        for key in list(_unpacked)[:-KEPT]:
+            _unpacked.pop(key, None)
+        return value  # type: ignore[no-any-return]
 
     def tell_end(self, call: Callable[[int], object]) -> None:
         """When this process has no handle to it any more, call(key): in any thread, at any moment; it must not block."""
