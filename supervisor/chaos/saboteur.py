@@ -275,6 +275,7 @@ class Saboteur:
             await self._do(fault, one, scene)
         except (Impossible, OSError) as error:
             self.ongoing.forget(one, "failed", str(error))
+            self._service.host.ledger.flush()  # as it was told that it is done: whoever asked may hear of it before we die
             self._just_hit.pop(one.on, None)
             if worker is not None and worker.life is not None and worker.process is process:
                 worker.life.hurt_by(before)

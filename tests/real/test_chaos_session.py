@@ -20,6 +20,7 @@ from supervisor.chaos.session import Halted, Refused, Session, Usage, halt
 from supervisor.cli import client
 from tests.real.chaos_service import at_hand, service
 from tests.real.control_world import ROOT
+from tests.real.copied import Copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -299,3 +300,19 @@ def test_a_pool_answers_rightly_while_its_workers_are_killed(tmp_path: Path) -> 
     with at_hand(service(tmp_path)):
         blown = actions.pool_storm(tasks=400, kills=8, seed=2)
         assert (blown["right"], blown["wrong"], blown["lost"], blown["kills"]) == (400, 0, 0, 8)
+
+
+def test_that_a_fault_failed_is_safe_before_whoever_asked_may_hear_of_it(tmp_path: Path) -> None:
+    """Here the supervisor is killed in between; else it would stand in the log as done, and be known to nobody."""
+    copy = Copy(tmp_path)
+    copy.change("chaos/faults/term", lambda text: text.replace("scene.signal(signal.SIGTERM)", 'raise OSError("no")'))
+    dies = "__import__('os').kill(__import__('os').getpid(), 9)"
+    copy.change("chaos/saboteur", lambda text: text.replace("raise Impossible(str(error)) from error", dies))
+    config = '[chaos]\nenabled = true\n[workers.w]\ntarget = "workers.ticker:main"\nchaos = true\n'
+    with copy.service(tmp_path, config) as one:
+        one.wait_for("supervisor.ready")
+        with pytest.raises(client.Dropped):
+            Session(one.socket).inject("term", ["w"])
+        one.wait_for("supervisor.resumed")
+        (told,) = one.seen("chaos.injected")
+        assert one.seen("chaos.undone", chaos_id=told["chaos_id"], reason="failed")
