@@ -46,15 +46,27 @@ WAYS: dict[str, Callable[[Pool], object]] = {
 }
 
 
+armed: list[bool] = []  # while it is empty the handler does nothing: the signal may come late, by way of another thread
+
+
+def handler(*_: object) -> None:
+    """Of the timer."""
+    if armed:
+        armed.clear()
+        raise KeyboardInterrupt
+
+
 def interrupted(act: Callable[[], object], within: float) -> bool:
     """Whether that came before the end of it."""
     try:
+        armed.append(True)
         signal.setitimer(signal.ITIMER_REAL, within)
         act()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        armed.clear()
     except KeyboardInterrupt:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         return True
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return False
 
 
@@ -96,10 +108,6 @@ def lives(chance: random.Random, times: int) -> int:
 def main() -> None:
     """See the head of this file."""
     way, seed, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-
-    def handler(*_: object) -> None:
-        raise KeyboardInterrupt
-
     signal.signal(signal.SIGALRM, handler)
     chance = random.Random(seed)
     print(lives(chance, times) if way == "lives" else calls(way, chance, times))
