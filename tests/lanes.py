@@ -128,8 +128,10 @@ class Lane:
     def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
         self.name = name
         self.record = folder / name
+        # A folder of its own for what tests write: pytests that share one clear away each other's, and trip over it.
+        own = ["--basetemp", str(folder / f"of-{name}")]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-o", "console_output_style=times", *arguments],
+            [sys.executable, "-m", "pytest", "-o", "console_output_style=times", *own, *arguments],
             env={**os.environ, LANE: str(self.record)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -170,7 +172,7 @@ class Lane:
 def main(arguments: list[str]) -> int:
     """Run them; 0 if every test passed, and every one was run by somebody."""
     count = int(os.environ.get("NINELIVES_LANES") or 3 * len(os.sched_getaffinity(0)) // 2)
-    with tempfile.TemporaryDirectory(prefix="nl-lanes-") as folder:
+    with tempfile.TemporaryDirectory(prefix="nl-lanes-", ignore_cleanup_errors=True) as folder:
         names = [str(number) for number in range(1, count + 1)]
         codes = _side_by_side(Path(folder), names, arguments)
         if pytest.ExitCode.INTERRUPTED not in codes:
