@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor.cli import client
 from tests.real.copied import Copy
 from tests.real.service import Service
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOOP = """
 def main(heart, say=None):
@@ -297,7 +295,7 @@ def test_a_reload_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
         since = service.mark
         service.wait_for("supervisor.resumed")
         service.wait_for("worker.ready", worker="changed", count=2)
-        with open(f"/proc/{service.pid('changed')}/cmdline", "rb") as file:
-            assert file.read().split(b"\0")[1] == b"2000"
+        words = Path(f"/proc/{service.pid('changed')}/cmdline")
+        service.until(lambda: words.read_bytes().split(b"\0")[1] == b"2000", "it is the new program, once it has begun")
         assert service.pid("same") == pids["same"]
         assert service.seen("worker.ended", since=since, worker="same") == []
