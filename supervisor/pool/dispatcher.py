@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from supervisor.pool.aftermath import Aftermath
 from supervisor.pool.closing import Closing
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from supervisor.pool.engine import Engine
     from supervisor.pool.task import Error, Function, Placed, Task
 
-T = TypeVar("T")
 UNHEARD = 1.0  # seconds after which rings are read though nobody rang
 
 
@@ -122,20 +121,20 @@ class Dispatcher:
             engine.close(within=0.0)
             raise
 
-    def ask(self, act: Callable[[], T]) -> T | None:
-        """Have the thread do it, under the lock, and wait for what it returns; None: not done yet, for we interrupt ourselves.
+    def ask(self, act: Callable[[], None]) -> None:
+        """Have the thread do it, under the lock, and wait until it has; where we interrupt ourselves it is done later.
 
         Who waits may be interrupted: it is done all the same.
         """
         if self.thread in (None, threading.current_thread()) or self.loop.is_closed:
             with self.lock:
-                return act()
-        found: list[T] = []
+                act()
+            return
         done = Latch()
 
         def answer() -> None:
             try:
-                found.append(act())
+                act()
             finally:
                 done.open()
 
@@ -144,10 +143,8 @@ class Dispatcher:
         if self.loop.is_closed:  # perhaps since before it could be seen that we ask
             with self.lock:
                 self._answer()
-        if self.is_interrupting():
-            return None
-        done.wait()
-        return found[0] if found else None
+        if not self.is_interrupting():
+            done.wait()
 
     def _answer(self) -> None:
         while self._asked:
