@@ -92,6 +92,9 @@ class Aide:
         for fd in fds:
             os.close(fd)
 
+    def hung_up(self) -> None:
+        """Nobody is at the other end of its channel: it has ended, which the anchor has not told yet, or is about to."""
+
     # -- lives ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -128,7 +131,7 @@ class Aide:
         self.start()
 
     def _listen(self, sock: socket.socket, beat_fd: int) -> None:
-        self.channel = Channel(sock, self.received, lambda: None)
+        self.channel = Channel(sock, self.received, self.hung_up)
         self._beat_fd, self._rest = beat_fd, b""
         self.heard_at = time.monotonic()
         self._loop.add_reader(beat_fd, self._read_beats)

@@ -63,7 +63,7 @@ def wait_for_requests(
     kernel.name_process(f"embryo {name}")
     while not births:
         births = next_births(channel, template.fileno())
-        if births is None or is_dead(template.fileno(), 0):
+        if births is None or (not births and is_dead(template.fileno(), 0)):  # what was asked for is done all the same
             _tell(template, CLOSED)
             os._exit(0)
     _tell(template, TAKEN)

@@ -49,7 +49,7 @@ class Template(Aide):
         self.key = f"template/{spec.name}"
         self._nonce, self._anchor_pid, self._env = nonce, anchor_pid, env
         self.path = path
-        self._waiting: list[tuple[dict[str, Any], list[int]]] = []  # asked for while there was no process
+        self._waiting: list[tuple[dict[str, Any], list[int]]] = []  # asked for while there was nobody to ask
         self.report: Callable[[Template, dict[str, Any]], None] = lambda _template, _message: None
         self._fresh: asyncio.Future[str | None] | None = None
 
@@ -69,6 +69,13 @@ class Template(Aide):
                 self._fresh.set_result(message.get("why"))
             return
         self.report(self, message)
+
+    def hung_up(self) -> None:
+        """What is asked for from now on waits for the next process, instead of being lost with this one."""
+        if self.channel is not None:  # its last words are in the other pipe
+            self.channel.close()
+            self.channel = None
+        self.kill()
 
     async def stale(self) -> str | None:
         """Why it should be made anew (a file it imported has changed), or None."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LANE = "NINELIVES_LANE"  # in a lane's environment: the file for its count, beside the claims of all of them
 ALONE = "alone"
 FAILED = "failed"  # the file beside the counts that has what failed, in a few lines each: told again as the last of all
-WHY_LINES = 4
+WHY_LINES, WHY_LENGTH = 6, 400
 # The longest files first: what is left for the end is small, and the lanes come to it together.
 FOLDERS = ("chaos", "system", "real", "virtual", "unit")
 # What takes long, and why one Python is enough for it: left out, and counted as deselected, if NINELIVES_ONCE_MORE=1 says that
@@ -85,7 +85,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if LANE in os.environ and report.failed:
         print(f"\n{report.nodeid}, {report.when}:\n{report.longreprtext}", flush=True)
         why = [line[1:].strip() for line in report.longreprtext.splitlines() if line.startswith("E")]
-        lines = [f"{report.nodeid}, {report.when}", *(f"    {line}" for line in why[:WHY_LINES])]
+        lines = [f"{report.nodeid}, {report.when}", *(f"    {line[:WHY_LENGTH]}" for line in why[:WHY_LINES])]
         with Path(os.environ[LANE]).with_name(FAILED).open("a") as file:
             file.write("\n".join(lines) + "\n")
 

@@ -41,6 +41,11 @@ class Run(NamedTuple):
         return {each.name for each in findings.of_journal(self.journal).invariants if each.state is State.BROKEN}
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it deviated, in the words of the report."""
+        return findings.of_journal(self.journal).verdict.reasons
+
+    @property
     def faults(self) -> list[dict[str, Any]]:
         """What was injected."""
         (extension,) = (one for one in self.journal["extensions"] if one["name"] == "ninelives")

@@ -79,7 +79,7 @@ def test_it_holds(service: Service, name: str, tmp_path: Path) -> None:
         assert (done.code, done.faults) == (3, []), done
         assert (possible.get(name) or "say machine=true") in done.err
         return
-    assert done.code == 0, f"{done.err}\n{done.out}"
+    assert done.code == 0, f"{done.reasons}\n{done.err}\n{done.out}"
     assert (done.journal["status"], done.journal["deviated"]) == ("completed", False)
     assert name in {fault["kind"] for fault in done.faults} or name in CAMPAIGNS
     assert service.ask("chaos")["active"] == []

@@ -94,10 +94,25 @@ def test_spawns_asked_of_a_dying_template_are_done_by_the_next(tmp_path: Path) -
             service.wait_for("worker.ready", since=since, worker="counter-0")
             assert len(service.seen("worker.spawned", since=since, worker="counter-0")) == 1
     spawned = [each["spawn_id"] for each in service.seen("worker.spawned", worker="counter-0")]
-    ended = service.seen("worker.ended", worker="counter-0")
-    assert spawned == [each["spawn_id"] for each in ended if each.get("pid")]
-    # What the embryo had taken when it saw its template die was never born, and is told of as such.
-    assert {each["result"] for each in ended if not each.get("pid")} <= {"resources"}
+    assert spawned == [each["spawn_id"] for each in service.seen("worker.ended", worker="counter-0")]
+
+
+def test_a_spawn_waits_for_the_next_template_while_nobody_has_told_that_the_last_is_dead(tmp_path: Path) -> None:
+    """The supervisor sees for itself that nobody is there to ask; the anchor, frozen, tells of the death later."""
+    with rig(tmp_path) as service:
+        service.wait_for("supervisor.ready")
+        service.ask("stop", workers=["counter-0"], wait=True)
+        service.wait_for("worker.ended", worker="counter-0")
+        since, anchor, template, embryo = service.mark, service.anchor, service.template(), service.embryo()
+        service.freeze(anchor)
+        try:
+            service.kill(template)
+            service.until(lambda: not is_alive(template) and not is_alive(embryo), "its embryo has left, too")
+            service.ask("start", workers=["counter-0"], wait=False)
+        finally:
+            service.thaw(anchor)
+        service.wait_for("worker.ready", since=since, worker="counter-0")
+        assert not service.seen("worker.ended", since=since, worker="counter-0")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

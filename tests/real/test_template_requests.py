@@ -126,6 +126,21 @@ def test_what_was_never_born_is_seen_as_such(world: World) -> None:
     assert born >= 1
 
 
+def test_what_an_embryo_is_asked_for_is_done_though_its_template_is_dead(world: World) -> None:
+    """It sees both at once, the request and the death: nobody else can do it any more."""
+    world.ready()
+    pids = world.settled("template test", "embryo test")
+    (embryo,) = set(pids) - {world.pid}
+    os.kill(embryo, signal.SIGSTOP)
+    os.kill(world.pid, signal.SIGKILL)
+    os.waitpid(world.pid, 0)
+    lives = [world.ask(target="odd:hearty") for _ in range(2)]
+    os.kill(embryo, signal.SIGCONT)
+    for life in lives:
+        life.until("ready")
+    assert lives[0].pid == embryo
+
+
 def test_grandchildren_carry_the_brand(world: World) -> None:
     """A cleared environment and a new session do not hide what a worker started."""
     script = "env -i setsid sh -c 'echo $$; exec sleep 60' & echo $$; exec sleep 60"
