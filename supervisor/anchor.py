@@ -70,6 +70,7 @@ class Anchor:
         self.notes: dict[str, tuple[Any, list[int]]] = {}
         self.news: dict[int, bytes] = {}  # exits and signals as they are told, until acknowledged
         self.last_news = 0
+        self.stopped: dict[int, dict[str, Any]] = {}  # by pid: the children that are stopped by a signal, as it is told
         self.resumes = -1
         self.failures = 0
         self.terminal = os.isatty(1)
@@ -156,11 +157,13 @@ class Anchor:
         return started
 
     def replay(self, to: Supervisor) -> None:
-        """All notes, then all news not acknowledged, then `replayed`."""
+        """All notes, then all news not acknowledged and who is stopped now, then `replayed`."""
         for key in self.notes:
             self.tell_note(to, key)
         for news in self.news.values():
             to.link.send_encoded(news)
+        for packet in self.stopped.values():
+            to.link.send(packet)
         to.link.send({"op": "replayed", "resumes": self.resumes, "after": self.last_exit})
 
     def tell_note(self, to: Supervisor, key: str) -> None:
@@ -275,11 +278,16 @@ class Anchor:
             if code in (os.CLD_STOPPED, os.CLD_CONTINUED, os.CLD_TRAPPED):
                 with contextlib.suppress(ChildProcessError):  # killed since: its end is seen next
                     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+                op = "continued" if code == os.CLD_CONTINUED else "stopped"
+                packet = {"op": op, "pid": pid, "start": start, "signal": seen.si_status}
+                self.stopped.pop(pid, None)
+                if op == "stopped":
+                    self.stopped[pid] = packet
                 if self.active:
-                    op = "continued" if code == os.CLD_CONTINUED else "stopped"
-                    self.active.link.send({"op": op, "pid": pid, "start": start, "signal": seen.si_status})
+                    self.active.link.send(packet)
                 continue
             _, status, usage = os.wait4(pid, 0)
+            self.stopped.pop(pid, None)
             self.passed_on(pid, start, status, usage)
 
     def start_of(self, pid: int) -> int:

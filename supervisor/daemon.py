@@ -11,7 +11,6 @@ import contextlib
 import gc
 import os
 import resource
-import signal
 import socket
 import sys
 import time
@@ -28,6 +27,7 @@ from supervisor.place import PlaceError
 from supervisor.process import is_end_of
 from supervisor.requests import ControlError
 from supervisor.resume import Takeover
+from supervisor.stops import Stops
 
 if TYPE_CHECKING:
     from supervisor.service import Service
@@ -52,6 +52,7 @@ class Supervisor:
         self.ledger = Ledger(socket.socket(fileno=3), self.heard, self.anchor_lost)
         self.log = Log(self.ledger.write)
         self.service: Service | None = None
+        self.stops: Stops | None = None
         self.entrance: Entrance | None = None
         self.nonce = 0
         self.retired: asyncio.Future[None] = self.loop.create_future()
@@ -79,6 +80,7 @@ class Supervisor:
     def react(self, packet: dict[str, Any]) -> None:
         """News for the service."""
         assert self.service is not None
+        assert self.stops is not None
         match packet["op"]:
             case "exit":
                 self.exited(packet)
@@ -87,7 +89,7 @@ class Supervisor:
                     if aide.key == packet["key"]:
                         aide.spawned(packet)
             case "stopped" | "continued":
-                self.stopped(packet)
+                self.stops.heard(packet)
             case "fault":
                 assert self.entrance is not None
                 shortage.lost(packet.get("lost", ()), self.service, self.entrance, self.aides())
@@ -117,27 +119,6 @@ class Supervisor:
                 return
         if not self.service.host.processes.exited(packet):
             self.ledger.ack(packet["id"])
-
-    def stopped(self, packet: dict[str, Any]) -> None:
-        """Somebody stopped a process with a signal: an aide is replaced, a worker is told of."""
-        assert self.service is not None
-        for aide in self.aides():
-            if aide.pid == packet["pid"] and aide.start_time == packet["start"]:
-                aide.kill()
-                return
-        process = self.service.host.processes.by_pid.get(packet["pid"])
-        if process is None or process.start != packet["start"]:
-            self.service.host.processes.orphans.kill_embryo(packet["pid"], states="Tt")
-            return
-        facts = {
-            "worker": process.note.get("life") or process.note["worker"],
-            "spawn_id": process.spawn_id,
-            "pid": process.pid,
-        }
-        if packet["op"] == "continued":
-            self.log.announce("worker.thawed", **facts)
-        else:
-            self.log.announce("worker.frozen", **facts, signal=signal.Signals(packet["signal"]).name)
 
     def signalled(self, packet: dict[str, Any]) -> None:
         """SIGHUP reloads; SIGTERM and SIGINT stop, a second SIGINT at once."""
@@ -185,7 +166,7 @@ class Supervisor:
             print(f"ninelives: {error}", file=sys.stderr)
             return self.leave(3)
         service = self.takeover.build(self, config, facts)
-        self.service = service
+        self.service, self.stops = service, Stops(service.host, self.aides)
         ticker = self.loop.create_task(self.tick())
         self.takeover.adopt(self, service, facts)
         self.entrance.open(service, self.log)

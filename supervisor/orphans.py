@@ -60,11 +60,6 @@ class Orphans:
         for pid in kernel.children_of_one_thread(self._anchor_pid):
             self.kill_embryo(pid)
 
-    def kill_frozen_embryos(self) -> None:
-        """Those that were stopped with a signal: they would keep a request to themselves for ever."""
-        for pid in kernel.children_of_one_thread(self._anchor_pid):
-            self.kill_embryo(pid, states="Tt")
-
     def kill_embryo(self, pid: int, *, states: str = "") -> None:
         """If it is one still, and (if any are given) in one of these states. Its template makes another."""
         now = kernel.stat(pid) if kernel.read_brand(pid) == kernel.brand(self._nonce, 0) else None

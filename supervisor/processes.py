@@ -228,19 +228,23 @@ class Processes:
         if not process.exit.done():
             process.exit.set_result(Exit(None, None, {}, time.monotonic()))
 
-    def exited(self, packet: dict[str, Any]) -> bool:
-        """The anchor has reaped a process; False if it is nobody's (an orphan's end needs no one)."""
-        pid = packet["pid"]
+    def find(self, pid: int) -> Process | None:
+        """Whose process this is, if it has said hello by now."""
         if pid not in self.by_pid:
             for process in list(self.unborn):  # its hello may be waiting, unread
                 self.drain(process)
-        process_ = self.by_pid.get(pid)
-        if process_ is None or not is_end_of(packet, process_.pid, process_.start):
+        return self.by_pid.get(pid)
+
+    def exited(self, packet: dict[str, Any]) -> bool:
+        """The anchor has reaped a process; False if it is nobody's (an orphan's end needs no one)."""
+        pid = packet["pid"]
+        process = self.find(pid)
+        if process is None or not is_end_of(packet, process.pid, process.start):
             return False
         del self.by_pid[pid]
-        self.drain(process_)  # its last words: that it got ready, or why it could not
-        if not process_.exit.done():
-            process_.exit.set_result(Exit(packet["id"], packet["status"], packet["rusage"], packet["at"]))
+        self.drain(process)  # its last words: that it got ready, or why it could not
+        if not process.exit.done():
+            process.exit.set_result(Exit(packet["id"], packet["status"], packet["rusage"], packet["at"]))
         return True
 
     def bury(self, process: Process) -> None:

@@ -190,9 +190,10 @@ class Takeover:
             service.resume_stopping(stopping[0]["code"])
         for packet in self.news:
             boss.react(packet)
+        assert boss.stops is not None
+        boss.stops.resumed()
         service.begin()
         service.chaos.ongoing.adopt([self.notes.pop(key)[0] for key in self.starting("chaos/")])
-        host.processes.orphans.kill_frozen_embryos()  # who was told of it is gone
         self._renew_aides(service)
         for process in strays:
             service.background(put_down_stray(host, process))
