@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from supervisor.chaos import findings
+from supervisor.chaos import catalogue, findings
 from supervisor.chaos.invariants import State
 from tests.real.chaos_service import PYTHON
 from tests.real.control_world import ROOT
+from tests.real.service import Service
 
 if TYPE_CHECKING:
-    from tests.real.service import Service
+    from collections.abc import Iterator
 
 FOLDER = Path(ROOT) / "config" / "chaos"
 SERVICE = FOLDER / "service.toml"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+SHORTER = {"monkey-10m": ("--var", "lasting:float=15", "--var", "mean:float=0.5")}
+MEANT_ONLY = {"clock-jump"}  # the clock is everybody's: not without --var machine=true, which is for tests/system
 
 
 class Run(NamedTuple):
@@ -51,6 +55,23 @@ class Run(NamedTuple):
         (extension,) = (one for one in self.journal["extensions"] if one["name"] == "ninelives")
         found: list[dict[str, Any]] = extension["record"]["faults"]
         return found
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[Service]:
+    """The service they are made for, from its own file."""
+    one = Service(folder, "")
+    one.config = SERVICE
+    with one as running:
+        running.wait_for("supervisor.ready", timeout=30)
+        yield running
+
+
+def why_not_here(name: str) -> str | None:
+    """Words of the reason for which this experiment is refused on this machine; None: it is not."""
+    if name in MEANT_ONLY:
+        return "say machine=true"
+    return catalogue.why_not_here(name) if name in catalogue.kinds() else None
 
 
 def read(name: str) -> dict[str, Any]:

@@ -11,17 +11,16 @@ from supervisor.chaos.providers import Providers
 from supervisor.config import check
 from tests import leftovers
 from tests.real import shipped
-from tests.real.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.real.service import Service
+
 CAMPAIGNS = {
     "cascade", "crash-loop", "kill-all", "monkey-10m", "pool-storm", "rolling-kill", "supervisor-deaths",
 }  # fmt: skip
-SHORTER = {"monkey-10m": ("--var", "lasting=15", "--var", "mean=0.5")}
-MEANT_ONLY = {"clock-jump"}  # the clock is everybody's: not without --var machine=true, which is for tests/system
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,11 +32,8 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def service(nothing_left: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The shipped one, from its own file."""
-    one = Service(tmp_path_factory.mktemp("chaos"), "")
-    one.config = shipped.SERVICE
-    with one as running:
-        running.wait_for("supervisor.ready", timeout=30)
+    """One for all of them."""
+    with shipped.served(tmp_path_factory.mktemp("chaos")) as running:
         yield running
 
 
@@ -73,22 +69,13 @@ def test_the_service_is_one_that_check_accepts() -> None:
 @pytest.mark.parametrize("name", shipped.NAMES)
 def test_it_holds(service: Service, name: str, tmp_path: Path) -> None:
     """Exit code 0; what this machine cannot do is refused with the reason, and nothing was done."""
-    possible = {kind: catalogue.why_not_here(kind) for kind in catalogue.kinds()}
-    done = shipped.run(service, name, tmp_path, *SHORTER.get(name, ()))
-    if possible.get(name) is not None or name in MEANT_ONLY:
+    done = shipped.run(service, name, tmp_path, *shipped.SHORTER.get(name, ()))
+    why_not = shipped.why_not_here(name)
+    if why_not is not None:
         assert (done.code, done.faults) == (3, []), done
-        assert (possible.get(name) or "say machine=true") in done.err
+        assert why_not in done.err
         return
     assert done.code == 0, f"{done.reasons}\n{done.err}\n{done.out}"
     assert (done.journal["status"], done.journal["deviated"]) == ("completed", False)
     assert name in {fault["kind"] for fault in done.faults} or name in CAMPAIGNS
     assert service.ask("chaos")["active"] == []
-
-
-@pytest.mark.chaostoolkit
-@pytest.mark.parametrize("name", shipped.NAMES)
-def test_the_chaos_toolkit_accepts_it_too(name: str) -> None:
-    """The same file, by its own rules."""
-    from chaoslib.experiment import ensure_experiment_is_valid  # noqa: PLC0415 - there where this test runs
-
-    ensure_experiment_is_valid(shipped.read(name))
