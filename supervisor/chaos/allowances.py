@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from supervisor.chaos import invariants, leash
+from supervisor.chaos import amounts, invariants, leash
 from supervisor.chaos.invariants import Invariant, State, count, listed
 from supervisor.chaos.trace import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from supervisor.chaos.record import Inspection, Process
+    from supervisor.chaos.amounts import Amount
     from supervisor.chaos.timeline import Timeline
 
-FDS_SLACK, FDS_PER_LIFE = 8, 8  # descriptors: of a moment's business; of each life more than before
-THREADS_SLACK = 1
-MEMORY_SHARE, MEMORY_SLACK = 0.25, 16 << 20  # growth that is allowed: a quarter, and bytes
 HANDOVER = 0.1  # seconds by which two faults may seem to overlap: an end is told of after it has come
 
 
@@ -64,71 +61,31 @@ _NOBODY_LOOKED = "nobody looked at the processes at the end"
 
 def descriptors(timeline: Timeline) -> Invariant:
     """The service's own programs have as many open as before."""
-
-    def most(before: Inspection, after: Inspection, process: Process) -> float | None:
-        more = max(0, after.workers - before.workers)
-        return None if process.fds is None else process.fds + FDS_SLACK + FDS_PER_LIFE * more
-
-    claim = f"descriptors back where they were (+{FDS_SLACK}, and {FDS_PER_LIFE} for each life more)"
-    return _back(timeline, "descriptors", claim, lambda process: process.fds, most, str)
+    return _back(timeline, amounts.DESCRIPTORS)
 
 
 def threads(timeline: Timeline) -> Invariant:
     """And as many threads."""
-
-    def most(_before: Inspection, _after: Inspection, process: Process) -> float | None:
-        return None if process.threads is None else process.threads + THREADS_SLACK
-
-    claim = f"threads back where they were (+{THREADS_SLACK})"
-    return _back(timeline, "threads", claim, lambda process: process.threads, most, str)
+    return _back(timeline, amounts.THREADS)
 
 
 def memory(timeline: Timeline) -> Invariant:
     """And no more memory than a stated share above."""
-
-    def most(_before: Inspection, _after: Inspection, process: Process) -> float | None:
-        taken = _bytes(process)
-        return None if taken is None else taken * (1 + MEMORY_SHARE) + MEMORY_SLACK
-
-    claim = f"memory back where it was (+{MEMORY_SHARE:.0%} and {MEMORY_SLACK >> 20} MiB)"
-    return _back(timeline, "memory", claim, _bytes, most, lambda taken: f"{taken / (1 << 20):.1f} MiB")
+    return _back(timeline, amounts.MEMORY)
 
 
-def _bytes(process: Process) -> int | None:
-    return process.rss_bytes
-
-
-def _back(
-    timeline: Timeline,
-    name: str,
-    claim: str,
-    taken: Callable[[Process], int | None],
-    most: Callable[[Inspection, Inspection, Process], float | None],
-    shown: Callable[[int], str],
-) -> Invariant:
-    """Of supervisor, pump and anchor: what is taken now against what was."""
+def _back(timeline: Timeline, amount: Amount) -> Invariant:
+    name, claim = amount.name, amount.claim
     before, after = timeline.record.before, timeline.record.after
     if before is None or after is None or after.anchor is None:
         return Invariant(name, claim, State.UNKNOWN, _NOBODY_LOOKED)
-    seen: list[str] = []
-    over: list[str] = []
-    dark: list[str] = []
-    for part in ("supervisor", "pump", "anchor"):
-        first: Process | None = getattr(before, part)
-        last: Process | None = getattr(after, part)
-        was = None if first is None else taken(first)
-        now = None if last is None else taken(last)
-        allowed = None if first is None else most(before, after, first)
-        if was is None or now is None or allowed is None:
-            dark.append(part)
-            continue
-        (over if now > allowed else seen).append(f"{part} {shown(was)} -> {shown(now)}")
-    if over:
-        return Invariant(name, claim, State.BROKEN, listed(over))
-    if dark:
-        told = f"; {listed(seen)}" if seen else ""
-        return Invariant(name, claim, State.UNKNOWN, f"could not be read at both ends: {listed(dark)}{told}")
-    return Invariant(name, claim, State.HELD, listed(seen))
+    found = amounts.compare(amount, before, after)
+    if found.above:
+        return Invariant(name, claim, State.BROKEN, listed(found.above))
+    if found.dark:
+        told = f"; {listed(found.within)}" if found.within else ""
+        return Invariant(name, claim, State.UNKNOWN, f"could not be read at both ends: {listed(found.dark)}{told}")
+    return Invariant(name, claim, State.HELD, listed(found.within))
 
 
 def budgets(timeline: Timeline) -> Invariant:

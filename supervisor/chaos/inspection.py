@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from supervisor import kernel
 from supervisor.chaos.record import Inspection, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 AGREE_AFTER_S = 0.4  # seconds between two looks: a sweep takes less, and so does a template's midwife
 AGAIN = 4  # looks at most that have to agree: on a machine with too much to do, everything takes longer
@@ -24,30 +24,27 @@ OWN_PROGRAMS = {"nl-supervisor": "supervisor", "nl-pump": "pump"}
 
 
 def inspect(
-    anchor: int, status: Mapping[str, Any] | None = None, events: Iterable[Mapping[str, Any]] = ()
+    anchor: int,
+    status: Mapping[str, Any] | None = None,
+    events: Iterable[Mapping[str, Any]] = (),
+    *,
+    is_well: Callable[[Inspection], bool] = lambda _seen: True,
 ) -> Inspection:
     """What is to be seen of the service of this anchor now; takes up to two seconds if there is something odd.
 
     status: the answer to the verb `status`, events: those of the service. Both tell which lives are over; without them only
-    what carries no brand of this service at all is a stranger.
+    what carries no brand of this service at all is a stranger. is_well: whether a look at its own programs is nothing odd.
     """
     known = _Known(status, events)
     look = _Look(anchor, known)
+    seen = look.told()
     for _ in range(AGAIN):
-        if not (look.zombies or look.strangers or look.doubles):
+        if not look.is_odd and is_well(seen):
             break
         time.sleep(AGREE_AFTER_S)
-        look.agree(_Look(anchor, known))
-    return Inspection(
-        at=time.monotonic(),
-        supervisor=process(look.own.get("supervisor")),
-        pump=process(look.own.get("pump")),
-        anchor=process(anchor),
-        zombies=tuple(sorted(pid for pid, _ in look.zombies)),
-        strangers=tuple(sorted(pid for pid, _ in look.strangers)),
-        doubles=tuple(sorted(look.doubles)),
-        workers=look.lives,
-    )
+        look = _Look(anchor, known).agreeing_with(look)
+        seen = look.told()
+    return seen
 
 
 def process(pid: int | None) -> Process | None:
@@ -122,7 +119,7 @@ class _Look:
     """One look at all below the anchor. zombies, strangers: (pid, start)."""
 
     def __init__(self, anchor: int, known: _Known) -> None:
-        self._known = known
+        self._anchor, self._known = anchor, known
         self._nonce: int | None = None
         self._excused = known.unseen_standbys
         self._pids: dict[str, set[int]] = {}  # of each worker, the numbers of its lives that are alive
@@ -134,11 +131,30 @@ class _Look:
         self.lives = len(self._numbers)
         self.doubles = {worker for worker, numbers in self._pids.items() if len(numbers) > 1}
 
-    def agree(self, other: _Look) -> None:
-        """Keep what both have seen."""
-        self.zombies &= other.zombies
-        self.strangers &= other.strangers
-        self.doubles &= other.doubles
+    @property
+    def is_odd(self) -> bool:
+        """Whether there is somebody who should not be."""
+        return bool(self.zombies or self.strangers or self.doubles)
+
+    def agreeing_with(self, earlier: _Look) -> Self:
+        """Only what both have seen is odd; of all else this one tells, which is the later."""
+        self.zombies &= earlier.zombies
+        self.strangers &= earlier.strangers
+        self.doubles &= earlier.doubles
+        return self
+
+    def told(self) -> Inspection:
+        """For a record, with what its own programs take now."""
+        return Inspection(
+            at=time.monotonic(),
+            supervisor=process(self.own.get("supervisor")),
+            pump=process(self.own.get("pump")),
+            anchor=process(self._anchor),
+            zombies=tuple(sorted(pid for pid, _ in self.zombies)),
+            strangers=tuple(sorted(pid for pid, _ in self.strangers)),
+            doubles=tuple(sorted(self.doubles)),
+            workers=self.lives,
+        )
 
     def _below(self, anchor: int) -> None:
         seen = [now for pid in kernel.children(anchor) if (now := kernel.stat(pid)) is not None]

@@ -84,8 +84,11 @@ def run(service: Service, name: str, folder: Path, *more: str) -> Run:
     """`ninelives chaos run config/chaos/NAME.json`, in the project's folder."""
     journal = folder / "journal.json"
     words = [*PYTHON, "run", "--socket", service.socket, f"config/chaos/{name}.json", "--journal", str(journal), *more]
-    done = subprocess.run(
-        words, cwd=ROOT, env={**os.environ, **service.env}, capture_output=True, text=True, timeout=110, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            words, cwd=ROOT, env={**os.environ, **service.env}, capture_output=True, text=True, timeout=110, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"{error}\n{(error.stderr or b'').decode()}\n{service.show()}") from None
     return Run(done.returncode, done.stdout, done.stderr, json.loads(journal.read_text()))

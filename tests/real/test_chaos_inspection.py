@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from supervisor import kernel
-from supervisor.chaos import inspection
+from supervisor.chaos import inspection, probes
 from supervisor.chaos.findings import find
 from supervisor.chaos.record import Injected, Kind, Member, Record, Row, Sample
 from supervisor.chaos.record import Service as Named
 from supervisor.chaos.trace import Outcome
 from supervisor.chaos.verdict import Word
+from tests.real import chaos_service
 from tests.real.living import is_alive
 from tests.real.service import Service, until
 
@@ -195,3 +199,21 @@ def test_a_report_of_a_real_service_that_was_hurt(service: Service) -> None:
     assert found.figures.availability["w-0"] is not None
     assert 0 < found.figures.availability["w-0"] < 1
     assert len(found.timeline.aways) == 1
+
+
+@pytest.mark.parametrize(("seconds", "broken"), [(0.3, []), (600.0, ["descriptors"])])
+def test_what_is_taken_for_a_moment_is_no_leak(tmp_path: Path, seconds: float, broken: list[str]) -> None:
+    """Clients that come and go, as a standby does that is in the making; those that stay are told of, and by the report too."""
+    with chaos_service.at_hand(chaos_service.service(tmp_path)) as hand, contextlib.ExitStack() as clients:
+        folder = f"/proc/{hand.service.supervisor}/fd"
+        before = len(os.listdir(folder))
+        for _ in range(20):
+            clients.enter_context(contextlib.closing(socket.socket(socket.AF_UNIX))).connect(hand.service.socket)
+        hand.service.until(lambda: len(os.listdir(folder)) > before + 15, "the supervisor has them")
+        leaving = threading.Timer(seconds, clients.close)
+        leaving.start()
+        assert probes.broken_invariants() == broken
+        hand.observer.end()
+        leaving.cancel()
+        told = find(hand.observer.record()).invariants
+    assert [each.name for each in told if str(each.state) == "broken"] == broken
