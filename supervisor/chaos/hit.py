@@ -73,12 +73,14 @@ def check_kind(chaos: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 def traced(observer: Observer, faults: Iterable[Injected]) -> list[Traced]:
     """What has become of each by now."""
     now, kinds, members = time.monotonic(), observer.kinds, observer.members_by_name
-    return [
-        outcome.trace(
-            fault, events_of(observer, fault, kinds), now=now, kinds=kinds, member=members.get(fault.worker or "")
-        )
-        for fault in faults
-    ]
+    asked = list(faults)
+    lives = {fault.spawn_id for fault in asked}
+    rivals = [one for one in observer.session.faults if one.spawn_id in lives]
+    found = []
+    for one in asked:
+        events, member = events_of(observer, one, kinds), members.get(one.worker or "")
+        found.append(outcome.trace(one, events, now=now, kinds=kinds, member=member, others=rivals))
+    return found
 
 
 def is_over(observer: Observer, each: Traced, now: float) -> bool:

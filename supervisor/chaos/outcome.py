@@ -1,7 +1,7 @@
 """What has become of a fault so far, for somebody who waits for its end or looks on. Pure: what `trace` finds, by now.
 
 The report traces all faults when everything is over; here one is traced again and again while it is going on, so the
-record it is traced in holds nothing but that fault and the events of its target.
+record it is traced in holds nothing but what was done to that life and the events of its target.
 """
 
 from __future__ import annotations
@@ -30,11 +30,16 @@ def trace(
     now: float,
     kinds: Mapping[str, Kind],
     member: Member | None = None,
+    others: Iterable[Injected] = (),
 ) -> Traced:
-    """What became of it by `now` (monotonic). events: of its worker; all, if it was done to a part of the service."""
+    """What became of it by `now` (monotonic). events: of its worker; all, if it was done to a part of the service.
+
+    others: faults of which some may have been done to the same life; what is seen after those is not this one's doing.
+    """
+    rivals = [one for one in others if one.spawn_id is not None and one.spawn_id == fault.spawn_id and one != fault]
     stamped = sorted((event for event in events if "monotonic_s" in event), key=stamp)
     record = Record(
-        service=Service(name=""), began=fault.at, ended=now, began_wall="", events=tuple(stamped), faults=(fault,),
+        service=Service(name=""), began=fault.at, ended=now, began_wall="", events=tuple(stamped), faults=(fault, *rivals),
         workers=() if member is None else (member,),
     )  # fmt: skip
     return trace_all(record, stamped, kinds)[0]
@@ -57,7 +62,7 @@ def is_over(traced: Traced, now: float, member: Member | None = None) -> bool:
     if traced.outcome is not Outcome.PASSED or traced.kind.ends == "ending":
         return traced.ended_before
     if traced.sign is not None and traced.sign["event"] == "worker.hung":
-        return False  # it is being put down
+        return traced.ended_otherwise  # it is being put down
     if traced.undone is not None:  # with the end of its life, before anybody has told what became of that
         return traced.undone.get("reason") != "ended" or traced.kind.place == "part" or traced.ended_before
     if traced.kind.lasting or PARTS.get(traced.fault.kind, _NO_PART)[1]:

@@ -71,6 +71,7 @@ class Traced:
     ready: Event | None = None
     undone: Event | None = None
     ended_before: bool = False  # the life it was meant for had just ended by itself
+    ended_otherwise: bool = False  # that life has ended since, and not by this
     outcome: Outcome = Outcome.PASSED
 
     @property
@@ -168,11 +169,15 @@ class _Pursuit:
 
     def result(self) -> Traced:
         """What followed from it."""
-        ending, ended_before = self._ending()
+        if self._had_ended():
+            sign = self._sign(None)
+            return Traced(self.fault, self.kind, sign, undone=self.undone, ended_before=True, outcome=Outcome.PASSED)
+        end = self._end_of_life()
+        ending = end if end is not None and self._is_mine(end) else None
         sign = self._sign(ending)
         if ending is None:
-            outcome = Outcome.PASSED if ended_before else self._without_ending()
-            return Traced(self.fault, self.kind, sign, undone=self.undone, ended_before=ended_before, outcome=outcome)
+            outcome, otherwise = self._without_ending(), end is not None
+            return Traced(self.fault, self.kind, sign, undone=self.undone, ended_otherwise=otherwise, outcome=outcome)
         behind = [event for event in after(self.near, stamp(ending)) if event is not ending]
         ready = next((event for event in behind if event["event"] == "worker.ready"), None)
         until = list(itertools.takewhile(lambda event: event is not ready, behind))
@@ -215,24 +220,24 @@ class _Pursuit:
                 return event
         return None
 
-    def _ending(self) -> tuple[Event | None, bool]:
-        """Its ending, and whether its life had ended before: a supervisor may not yet have heard of that."""
-        endings = [event for event in self.near if event["event"] == "worker.ended"]
-        if self.fault.spawn_id is not None and any(
-            event.get("spawn_id") == self.fault.spawn_id and stamp(event) < self.fault.at for event in endings
-        ):
-            return None, True
-        named = [event for event in endings if event.get("chaos_id") == self.fault.chaos_id]
-        for event in named or endings:
-            if stamp(event) >= self.fault.at and self._of_life(event):
-                return (event if self._is_mine(event) else None), False
-        return None, False
+    def _had_ended(self) -> bool:
+        """Whether its life had ended before: a supervisor may not yet have heard of that."""
+        mine = self.fault.spawn_id
+        return mine is not None and any(end.get("spawn_id") == mine and stamp(end) < self.fault.at for end in self._ends())
+
+    def _end_of_life(self) -> Event | None:
+        """The ending of the life it was done to; if one is named after it, that one."""
+        named = [event for event in self._ends() if event.get("chaos_id") == self.fault.chaos_id]
+        among = (end for end in named or self._ends() if stamp(end) >= self.fault.at and self._of_life(end))
+        return next(among, None)
+
+    def _ends(self) -> list[Event]:
+        return [event for event in self.near if event["event"] == "worker.ended"]
 
     def _is_mine(self, ending: Event) -> bool:
         by = ending.get("chaos_id")
-        if (
-            by is not None and by != self.fault.chaos_id
-        ):  # two that both end a life share its ending: one of them is named
+        # Two that both end a life share its ending: one of them is named.
+        if by is not None and by != self.fault.chaos_id:
             return self.fault.spawn_id is not None and self.kind.ends == "ending"
         # What was asked for carries the name of what was last done to that life, though that may have been over since.
         asked = str(ending.get("how", "")).endswith("(asked)")
@@ -277,17 +282,10 @@ class _Pursuit:
         return row is not None and row.phase == "down" and (row.want != "up" or row.verdict is not None)
 
 
-LATE_EFFECT = 10.0
-"""Seconds in which a fault that ended nothing may still be felt: a beat it made late, lines it left in a pipe."""
-
-PATIENCE = 5.0
-"""Seconds from when a next life is due until silence means that it is lost; no start we know waits that long."""
-
-PART_PATIENCE = 15.0
-"""The same for a part: a template has modules to import, and a service a supervisor to start again."""
-
-STOPPING_WITHIN = 20_000
-"""Events that stand at most between a service's beginning to stop and its end: a few of each worker."""
+LATE_EFFECT = 10.0  # seconds in which a fault that ended nothing may still be felt: a beat it made late, lines in a pipe
+PATIENCE = 5.0  # seconds from when a next life is due until silence means that it is lost; no start we know waits that long
+PART_PATIENCE = 15.0  # the same for a part: a template has modules to import, and a service a supervisor to start again
+STOPPING_WITHIN = 20_000  # events between a service's beginning to stop and its end, at most: a few of each worker
 
 _DECISIONS = frozenset({"worker.backed_off", "worker.spawned", "worker.quarantined"})
 _LAST = {

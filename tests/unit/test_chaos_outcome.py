@@ -73,3 +73,29 @@ def test_a_fault_is_over_when_nothing_more_can_come_of_it(
     assert outcome.is_over(traced, now, BEATING) is over
     if says is not None:
         assert outcome.sentence(traced) == says
+
+
+HUNG = event("worker.hung", 5.0)
+ENDED_BY_THE_NEXT = event("worker.ended", 5.1, how="SIGKILL", chaos_id="d")
+
+
+def burst(*events: dict[str, Any], others: tuple[Injected, ...] = ()) -> bool:
+    """Whether one that does nothing is over after 20 s in which such things came."""
+    fault = Injected(chaos_id="c", kind="hb-burst", at=AT, worker="w", spawn_id="w#1")
+    traced = outcome.trace(fault, events, now=AT + 20, kinds=KINDS, member=BEATING, others=(fault, *others))
+    return outcome.is_over(traced, AT + 20, BEATING)
+
+
+def test_what_the_next_fault_does_to_the_same_life_is_not_waited_for() -> None:
+    """The worker falls silent by another's doing: who asks again whether the first is over is told so as before."""
+    later = Injected(chaos_id="d", kind="freeze", at=AT + 3, worker="w", spawn_id="w#1", until=AT + 90)
+    assert not burst(HUNG), "by its own doing, for all that is known: it is being put down"
+    assert burst(HUNG, others=(later,))
+
+
+def test_nothing_more_comes_of_a_fault_whose_life_has_ended_by_another() -> None:
+    """Whichever of them came first."""
+    earlier = Injected(chaos_id="d", kind="freeze", at=AT - 3, worker="w", spawn_id="w#1", until=AT + 90)
+    assert not burst(HUNG, others=(earlier,))
+    assert burst(HUNG, ENDED_BY_THE_NEXT, others=(earlier,))
+    assert burst(HUNG, ENDED_BY_THE_NEXT)
