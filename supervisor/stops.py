@@ -23,12 +23,13 @@ class Stops:
 
     def __init__(self, host: Host, aides: Callable[[], Iterable[Aide]]) -> None:
         self._host, self._aides = host, aides
-        self._stopped: set[int] = set()  # by pid, of those we were told of ourselves
+        self._stopped: set[int] | None = set()  # pids that we were told of, while we take over
 
     def heard(self, packet: dict[str, Any]) -> None:
         """The anchor has seen a process stop or go on."""
         pid, start, is_stop = packet["pid"], packet["start"], packet["op"] == "stopped"
-        (self._stopped.add if is_stop else self._stopped.discard)(pid)
+        if self._stopped is not None:
+            (self._stopped.add if is_stop else self._stopped.discard)(pid)
         for aide in self._aides():
             if (aide.pid, aide.start_time) == (pid, start):
                 aide.kill()
@@ -43,10 +44,10 @@ class Stops:
 
     def resumed(self) -> None:
         """All who are stopped were told of: whoever else stands in the notes has gone on while nobody listened."""
+        stopped, self._stopped = self._stopped or set(), None
         for pid, process in self._host.processes.by_pid.items():
-            if pid not in self._stopped:
+            if pid not in stopped:
                 self._tell(process, "worker.thawed")
-        self._stopped.clear()
 
     def _tell(self, process: Process, event: str, **more: Any) -> None:
         is_stop = event == "worker.frozen"
