@@ -192,8 +192,7 @@ def main(arguments: list[str]) -> int:
 
 def _side_by_side(folder: Path, names: list[str], arguments: list[str]) -> list[int]:
     began = time.monotonic()
-    lanes = [Lane(folder, name, arguments) for name in names]
-
+    lanes: list[Lane] = []
     asked: list[int] = []
 
     def passed_on(number: int, _: object) -> None:
@@ -202,8 +201,10 @@ def _side_by_side(folder: Path, names: list[str], arguments: list[str]) -> list[
             for lane in lanes:
                 lane.interrupt()
 
+    # First: a shell has ^C ignored by what it runs in the background. A lane would inherit that, and so would what it tests.
     signal.signal(signal.SIGINT, passed_on)
     signal.signal(signal.SIGTERM, passed_on)
+    lanes += [Lane(folder, name, arguments) for name in names]
     codes = [lane.ended() for lane in lanes]
     print(f"== lanes {', '.join(names)}: {time.monotonic() - began:.0f} s", flush=True)
     return codes + asked

@@ -42,8 +42,10 @@ QUICKLY = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:time
 FILES = ("test_a", "test_b", "test_c")
 
 
-def lanes(folder: Path, *arguments: str, environment: Any = (), **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run what is in the folder; `more` are files beside the usual ones, or instead of them."""
+def lanes(
+    folder: Path, *arguments: str, environment: Any = (), by: Any = (), **more: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run what is in the folder, `by` a command that is given this; `more` are files beside the usual ones, or instead."""
     sources = {"conftest": CONFTEST} | dict.fromkeys(FILES, TEST) | more
     for name, source in sources.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -52,7 +54,7 @@ def lanes(folder: Path, *arguments: str, environment: Any = (), **more: Any) -> 
     kept = {name: value for name, value in os.environ.items() if name not in ("NINELIVES_LANE", "NINELIVES_ONCE_MORE")}
     ini = str(folder / "pytest.ini")
     return subprocess.run(
-        [sys.executable, "-m", "tests.lanes", *QUICKLY, "-c", ini, str(folder), *arguments],
+        [*by, sys.executable, "-m", "tests.lanes", *QUICKLY, "-c", ini, str(folder), *arguments],
         cwd=ROOT, env=kept | {"NINELIVES_LANES": "2", "PYTHONPATH": str(ROOT)} | dict(environment),
         capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
@@ -121,6 +123,13 @@ def test_once_more_means_without_what_was_done_on_another_python(tmp_path: Path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert sorted({test.partition(".")[0] for _, test in notes(tmp_path)}) == list(FILES)
     assert f"{4 * len(ONCE)} deselected" in ran.stdout
+
+
+def test_the_interrupt_is_not_ignored_by_what_is_tested_in_the_background(tmp_path: Path) -> None:
+    """A shell has ^C ignored by what it runs there, down to the last process."""
+    hears = "import signal\n\ndef test_it():\n    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    done = lanes(tmp_path, by=("sh", "-c", "trap '' INT; exec \"$0\" \"$@\""), test_d=hears)
+    assert done.returncode == 0, done.stdout
 
 
 def test_nothing_to_run_is_no_success(tmp_path: Path) -> None:
