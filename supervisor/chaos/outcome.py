@@ -36,7 +36,10 @@ def trace(
 
     others: faults of which some may have been done to the same life; what is seen after those is not this one's doing.
     """
-    rivals = [one for one in others if one.spawn_id is not None and one.spawn_id == fault.spawn_id and one != fault]
+    rivals = [
+        one for one in others
+        if one.spawn_id is not None and one.spawn_id == fault.spawn_id and one.chaos_id != fault.chaos_id
+    ]  # fmt: skip
     stamped = sorted((event for event in events if "monotonic_s" in event), key=stamp)
     record = Record(
         service=Service(name=""), began=fault.at, ended=now, began_wall="", events=tuple(stamped), faults=(fault, *rivals),

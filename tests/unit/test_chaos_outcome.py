@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from supervisor.chaos import outcome
@@ -82,7 +83,8 @@ ENDED_BY_THE_NEXT = event("worker.ended", 5.1, how="SIGKILL", chaos_id="d")
 def burst(*events: dict[str, Any], others: tuple[Injected, ...] = ()) -> bool:
     """Whether one that does nothing is over after 20 s in which such things came."""
     fault = Injected(chaos_id="c", kind="hb-burst", at=AT, worker="w", spawn_id="w#1")
-    traced = outcome.trace(fault, events, now=AT + 20, kinds=KINDS, member=BEATING, others=(fault, *others))
+    itself = msgspec.structs.replace(fault, parameters={"as": "another tells of it"})
+    traced = outcome.trace(fault, events, now=AT + 20, kinds=KINDS, member=BEATING, others=(itself, *others))
     return outcome.is_over(traced, AT + 20, BEATING)
 
 
