@@ -201,7 +201,7 @@ def _side_by_side(folder: Path, names: list[str], arguments: list[str]) -> list[
             for lane in lanes:
                 lane.interrupt()
 
-    # First: a shell has ^C and ^\\ ignored by what it runs in the background. A lane would inherit that, and what it tests too.
+    # First: a shell has ^C and ^\ ignored by what it runs in the background. A lane would inherit that, and what it tests too.
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGINT, passed_on)
     signal.signal(signal.SIGTERM, passed_on)

@@ -128,7 +128,8 @@ def test_once_more_means_without_what_was_done_on_another_python(tmp_path: Path)
 def test_the_interrupt_is_not_ignored_by_what_is_tested_in_the_background(tmp_path: Path) -> None:
     """A shell has ^C ignored by what it runs there, down to the last process."""
     hears = "import signal\n\ndef test_it():\n    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
-    done = lanes(tmp_path, by=("sh", "-c", "trap '' INT; exec \"$0\" \"$@\""), test_d=hears)
+    hears += "    assert signal.getsignal(signal.SIGQUIT) is signal.SIG_DFL\n"
+    done = lanes(tmp_path, by=("sh", "-c", "trap '' INT QUIT; exec \"$0\" \"$@\""), test_d=hears)
     assert done.returncode == 0, done.stdout
 
 
