@@ -38,6 +38,7 @@ FOLDERS = ("chaos", "system", "real", "virtual", "unit")
 # What takes long, and why one Python is enough for it: left out, and counted as deselected, if NINELIVES_ONCE_MORE=1 says that
 # all has been run on another already. CI does, on its second Python (and has 1,000 restarts there instead of 10,000).
 ONCE = {
+    "real/test_chaos_defects.py": "what is planted is the same, and that experiments wait for it in vain takes long",
     "real/test_chaos_experiments.py": "where the Chaos Toolkit can be, it runs the same files on the same service",
     "real/test_lanes.py": "it is about pytest, in 21 runs of it",
     "real/test_pool_large.py": "lengths beyond 31 bits are the kernel's matter; what takes long are its pages",

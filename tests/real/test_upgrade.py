@@ -251,8 +251,9 @@ def test_a_supervisor_that_dies_during_an_upgrade_is_followed_by_the_new_code(tm
 def test_a_supervisor_that_fails_in_a_callback_leaves_and_is_followed(tmp_path: Path) -> None:
     """Half of what it had to do may be undone: the next goes by the notes, and no worker notices."""
     copy = Copy(tmp_path)
-    thawed = '            self._tell(process, "worker.thawed")\n\n'
-    copy.change("stops", lambda text: text.replace(thawed, f'            raise RuntimeError("planted")\n{thawed}'))
+    thawed = '        else:\n            self._tell(process, "worker.thawed")\n'
+    planted = '        else:\n            raise RuntimeError("planted")\n'
+    copy.change("stops", lambda text: text.replace(thawed, planted))
     with copy.service(tmp_path, CONFIG) as service:
         service.tracebacks_are_fine = True
         service.wait_for("standby.ready")
