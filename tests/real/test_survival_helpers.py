@@ -272,6 +272,7 @@ def test_a_supervisor_killed_while_one_of_ours_is_to_be_started_again_is_followe
     copy.change("aide", lambda text: text.replace("pause = 0.0 if", "pause = 60.0 if"))
     with copy.service(tmp_path, CONFIG.replace("counter:main", "workers.ticker:main")) as service:
         service.wait_for("supervisor.ready")
+        standby(service)  # no spawn is under way any more, whose descriptors would be counted
         dead = service.pump if who == "pump" else service.template()
         open_before = held(service.supervisor)
         service.kill(dead)
