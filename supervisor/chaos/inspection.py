@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 AGREE_AFTER_S = 0.4  # seconds between two looks: a sweep takes less, and so does a template's midwife
 AGAIN = 4  # looks at most that have to agree: on a machine with too much to do, everything takes longer
-YOUNG_S = 15.0  # a life of that age may not have been told of: it is being prepared as a standby
+YOUNG_S = 15.0  # a process of that age may be of a life that was not told of: it is being prepared as a standby
 OWN_PROGRAMS = {"nl-supervisor": "supervisor", "nl-pump": "pump"}
 
 
@@ -32,17 +32,17 @@ def inspect(
 ) -> Inspection:
     """What is to be seen of the service of this anchor now; takes up to two seconds if there is something odd.
 
-    status: the answer to the verb `status`, events: those of the service. Both tell which lives are over; without them only
-    what carries no brand of this service at all is a stranger. is_well: whether a look at its own programs is nothing odd.
+    status: the answer to the verb `status`, events: those of the service, read anew for each look. Both tell which lives are
+    over; without them only what carries no brand of this service at all is a stranger.
+    is_well: whether a look at its own programs is nothing odd.
     """
-    known = _Known(status, events)
-    look = _Look(anchor, known)
+    look = _Look(anchor, _Known(status, events))
     seen = look.told()
     for _ in range(AGAIN):
         if not look.is_odd and is_well(seen):
             break
         time.sleep(AGREE_AFTER_S)
-        look = _Look(anchor, known).agreeing_with(look)
+        look = _Look(anchor, _Known(status, events)).agreeing_with(look)
         seen = look.told()
     return seen
 
@@ -106,6 +106,7 @@ class _Known:
                 self.of[number] = row["worker"]
             self.unseen_standbys += row.get("standbys") or 0
         self.told = status is not None
+        self.newest = max((*self.of, *self.over, *self.standbys), default=0)
         self.unseen_standbys = max(0, self.unseen_standbys - len(self.standbys))
 
 
@@ -198,8 +199,10 @@ class _Look:
         self._numbers.add(number)
         if number in known.of or number in known.standbys or number in known.over or not known.told:
             return
-        if leads and (_age_s(now.start) < YOUNG_S or self._excused > 0):
-            self._excused -= _age_s(now.start) >= YOUNG_S
+        # Numbers are given in order. A life may be younger than its process, which has been an embryo before.
+        is_young = number > known.newest or _age_s(now.start) < YOUNG_S
+        if leads and (is_young or self._excused > 0):
+            self._excused -= not is_young
             return
         self.strangers.add((now.pid, now.start))
 

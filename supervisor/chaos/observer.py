@@ -112,7 +112,7 @@ class Observer:
             self.catch_up()
             status = self.session.status()
             self._anchor_after = status["supervisor"]["anchor_pid"]
-            self.after = self._inspect(status, self._events)
+            self.after = self._inspect(status)
         self._over.set()
         self._stream.close()
         for thread in self._threads:
@@ -202,15 +202,15 @@ class Observer:
         status = self.session.status()
         anchor = status["supervisor"]["anchor_pid"]
         record = self.record(**how)
-        after = self._inspect(status, record.events)
+        after = self._inspect(status)
         service = msgspec.structs.replace(record.service, anchor_pid_after=anchor)
         return msgspec.structs.replace(record, after=after, service=service)
 
-    def _inspect(self, status: dict[str, Any], events: Sequence[Event]) -> Inspection:
+    def _inspect(self, status: dict[str, Any]) -> Inspection:
         """Once more, and again, while somebody takes more than before, for it may be in the middle of something."""
         before = self.before
         is_well = (lambda seen: amounts.is_back(before, seen)) if before is not None else (lambda _seen: True)
-        return inspection.inspect(status["supervisor"]["anchor_pid"], status, events, is_well=is_well)
+        return inspection.inspect(status["supervisor"]["anchor_pid"], status, self._events, is_well=is_well)
 
     @functools.cached_property
     def kinds(self) -> dict[str, KindOfFault]:

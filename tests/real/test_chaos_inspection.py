@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -138,6 +138,33 @@ def test_a_standby_belongs_to_the_service(tmp_path: Path) -> None:
         service.until(lambda: service.worker("w-0")["standbys"] == 1, "it has a standby")
         for events in (service.events, []):
             assert inspection.inspect(service.anchor, service.status(), events).strangers == ()
+
+
+class Told:
+    """Events of which there are more each time somebody reads them."""
+
+    def __init__(self, *times: list[dict[str, Any]]) -> None:
+        self._times = list(times)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._times.pop(0) if len(self._times) > 1 else self._times[0])
+
+
+def test_a_standby_that_nobody_has_told_of_yet_is_no_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However old its process is, which was an embryo before: its number is the newest, or it is told of by the next look."""
+    monkeypatch.setattr(inspection, "YOUNG_S", 0.0)
+    with Service(tmp_path, f"{CONFIG}standby = 1\n", modules={"beater": BEATER}) as service:
+        ready = service.wait_for("standby.ready")
+        service.until(lambda: service.worker("w-0")["standbys"] == 1, "it has a standby")
+        number = inspection.number_of(ready["spawn_id"])
+        assert number is not None
+        status = service.status()
+        status["workers"] = [{**row, "standbys": 0} for row in status["workers"]]  # as it was a moment before
+        before = [event for event in service.events if event is not ready]
+        later = {"event": "worker.ended", "worker": "w", "spawn_id": f"w#{number + 1}"}
+        assert inspection.inspect(service.anchor, status, before).strangers == ()
+        assert inspection.inspect(service.anchor, status, Told([*before, later], [*before, later, ready])).strangers == ()
+        assert inspection.inspect(service.anchor, status, [*before, later]).strangers == (ready["pid"],)
 
 
 def test_nobody_there_is_nothing_seen() -> None:
