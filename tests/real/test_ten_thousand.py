@@ -9,6 +9,7 @@ config states. Whatever is held longer from there on is counted, in the anchor, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -53,7 +54,10 @@ class Footprint(NamedTuple):
 
 
 def footprint(pid: int) -> Footprint:
-    links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    links = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed; who asks looks again
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
     now = kernel.stat(pid)
     assert now is not None
     return Footprint(
