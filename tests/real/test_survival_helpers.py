@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -258,9 +259,13 @@ def test_all_helpers_at_once(tmp_path: Path) -> None:
     assert not [pid for pid in pids.values() if os.path.exists(f"/proc/{pid}")]
 
 
-def held(pid: int) -> int:
-    """How many descriptors the process has."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def links(pid: int) -> set[str]:
+    """What the descriptors of a process stand for."""
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
 
 
 @pytest.mark.parametrize("who", ["pump", "template"])
@@ -272,12 +277,12 @@ def test_a_supervisor_killed_while_one_of_ours_is_to_be_started_again_is_followe
     copy.change("aide", lambda text: text.replace("pause = 0.0 if", "pause = 60.0 if"))
     with copy.service(tmp_path, CONFIG.replace("counter:main", "workers.ticker:main")) as service:
         service.wait_for("supervisor.ready")
-        standby(service)  # no spawn is under way any more, whose descriptors would be counted
         dead = service.pump if who == "pump" else service.template()
-        open_before = held(service.supervisor)
+        beats = os.readlink(f"/proc/{dead}/fd/4")
+        assert beats in links(service.supervisor)
         service.kill(dead)
         service.until(lambda: kernel.stat(dead) is None, "the anchor has reaped it")
-        service.until(lambda: held(service.supervisor) <= open_before - 2, "the supervisor has closed its channel and pipe")
+        service.until(lambda: beats not in links(service.supervisor), "the supervisor has dealt with that, and closed its pipe")
         service.status()  # what that turn had to say is at the anchor
         since = service.mark
         service.kill(service.supervisor)
